@@ -1,0 +1,64 @@
+"""What a strategy is: a frozen config from the request, and an asynchronous generator of events."""
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict
+
+from deliberate.engines.protocol import Engine, Sampling
+from deliberate.search.events import Event
+from deliberate.verifiers.protocol import Judges, Problem, Verifier, VerifierConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What one search works with."""
+
+    problem: Problem
+    engine: Engine
+    sampling: Sampling
+    """Of the request; candidate `i` draws with seed `sampling.seed + i`."""
+    verifier: Verifier | None = None
+    """Built from the strategy's verifier config; set whenever the strategy needs one."""
+    choices: int = 1
+    """How many answers the reply wants, OpenAI's `n`."""
+
+
+class Strategy(BaseModel, ABC):
+    """Base of all strategies. `kind` is the name in requests; every other field is an option."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: str
+    alias: ClassVar[str]
+    """Short name in model suffixes and headers: `tiny:best-of-16` is alias `best-of` with width 16."""
+    needs: ClassVar[Judges | None] = None
+    """What its verifier must be able to judge; None when it takes no verifier."""
+
+    @property
+    @abstractmethod
+    def width(self) -> int:
+        """Most candidates that run at once: the slots it takes in the server's queue."""
+
+    @property
+    def verifier_config(self) -> VerifierConfig | None:
+        """The verifier the request asked for; None leaves it to the server's default."""
+        return None
+
+    @classmethod
+    @abstractmethod
+    def of_width(cls, width: int, verifier: VerifierConfig | None) -> "Strategy":
+        """The strategy that a short name such as `best-of-16` stands for. Raises pydantic.ValidationError."""
+
+    @abstractmethod
+    def run(self, context: Context) -> AsyncGenerator[Event, None]:
+        """Search. Yields exactly one Chosen, last. Closing the generator stops all its work.
+
+        Raises SearchFailed when no candidate came to an end, EngineStopped when the engine died.
+        """
+
+    def describe(self) -> dict[str, Any]:
+        """The config as a request would write it."""
+        return self.model_dump(mode="json", exclude_none=True)

@@ -1,0 +1,29 @@
+"""One file, one plugin: the config classes that a package's modules define, keyed by their `kind`."""
+
+import importlib
+import pkgutil
+from types import ModuleType
+from typing import Annotated, Any, TypeVar, Union, get_args
+
+from pydantic import BaseModel, Field
+
+Config = TypeVar("Config", bound=BaseModel)
+
+
+def subclasses_in(package: ModuleType, base: type[Config]) -> dict[str, type[Config]]:
+    """Every concrete subclass of `base` in the package's modules, by the literal of its `kind` field, sorted."""
+    found: dict[str, type[Config]] = {}
+    for module_info in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
+        if module_info.name.endswith(".registry"):
+            continue
+        module = importlib.import_module(module_info.name)
+        for item in vars(module).values():
+            if isinstance(item, type) and issubclass(item, base) and item.__module__ == module.__name__:
+                for kind in get_args(item.model_fields["kind"].annotation):
+                    found[kind] = item
+    return dict(sorted(found.items()))
+
+
+def discriminated(classes: dict[str, type[Config]]) -> Any:
+    """The pydantic union of the classes, told apart by `kind`."""
+    return Annotated[Union[tuple(classes.values())], Field(discriminator="kind")]  # noqa: UP007 - built at run time

@@ -1,0 +1,116 @@
+"""What a verifier is: a frozen config that travels in the request, built into something that judges.
+
+A verifier that could not decide says `unavailable` or `timeout`. That is never a score of 0.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated, Any, ClassVar, Literal, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
+
+from deliberate.engines.protocol import Engine, Message
+from deliberate.verifiers.workers import WorkerPool
+
+
+class Judges(StrEnum):
+    """What a verifier can say something about. Each level can do what those before it can."""
+
+    OUTCOME = "outcome"
+    """Whole candidates."""
+    PARTIAL = "partial"
+    """Also chains that are not finished."""
+    STEPS = "steps"
+    """Also each step of a chain by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What was asked."""
+
+    messages: tuple[Message, ...]
+    """The conversation, in OpenAI's wire format."""
+    prompt_ids: tuple[int, ...] = ()
+    """The conversation as the policy's token ids; empty where there is no policy (texts from outside)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One answer, or the beginning of one."""
+
+    text: str
+    token_ids: tuple[int, ...] | None = None
+    """As sampled, under the policy's tokenizer; None for a text from outside."""
+    logprobs: tuple[float, ...] | None = None
+    """Of each token under the policy, in nats."""
+    finished: bool = True
+    """It ended by itself; False when it was cut by length or is still a partial chain."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a verifier says of one candidate."""
+
+    score: float | None
+    """Higher is better, in [0, 1]; None exactly when the status is not `ok`."""
+    passed: bool | None = None
+    """For verifiers that accept or reject; None for those that only grade."""
+    steps: tuple[float, ...] = ()
+    """A score in [0, 1] for each step, from verifiers that judge steps."""
+    reason: str = ""
+    """For people: what was found, or why nothing could be decided."""
+    status: Literal["ok", "unavailable", "timeout"] = "ok"
+
+    @classmethod
+    def decided(cls, passed: bool, reason: str = "", steps: tuple[float, ...] = ()) -> "Verdict":
+        """Accepted (score 1) or rejected (score 0)."""
+        return cls(float(passed), passed, steps, reason)
+
+    @classmethod
+    def undecided(cls, reason: str, status: Literal["unavailable", "timeout"] = "unavailable") -> "Verdict":
+        """No judgement, and why."""
+        return cls(None, None, (), reason, status)
+
+
+class Verifier(Protocol):
+    """Judges a batch of candidates of one problem, one verdict each, in order."""
+
+    @property
+    def judges(self) -> Judges: ...
+
+    async def verify(self, problem: Problem, candidates: Sequence[Candidate]) -> list[Verdict]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What the server lends to verifiers; shared by all requests, changed by none."""
+
+    workers: WorkerPool
+    """Processes for work that may hang: they are killed at a time limit."""
+    engines: Mapping[str, Engine]
+    """Served models by name, for verifiers that ask a model."""
+    policy: str | None = None
+    """Name of the model that samples the candidates."""
+    scorer: str | None = None
+    """Name of the policy's companion model that scores it, where it has one."""
+
+
+class VerifierConfig(BaseModel, ABC):
+    """Base of all verifier configs. `kind` is the name in requests; every other field is an option."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: str
+    judges: ClassVar[Judges] = Judges.OUTCOME
+    weight: Annotated[FiniteFloat, Field(gt=0)] = 1.0
+    """Its share when it stands in a list of verifiers; alone it changes nothing."""
+
+    @abstractmethod
+    def build(self, resources: Resources) -> Verifier:
+        """The verifier at work. Raises InvalidRequest when the resources lack what it needs."""
+
+    def describe(self) -> dict[str, Any]:
+        """The config as a request would write it, without defaults."""
+        return {"kind": self.kind, **self.model_dump(exclude_defaults=True, exclude={"kind"})}
