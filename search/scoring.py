@@ -1,0 +1,31 @@
+"""Asking the verifier about a set of candidates, each distinct text once."""
+
+from collections.abc import AsyncGenerator, Sequence
+
+from deliberate.engines.protocol import Sample
+from deliberate.search.events import Scored
+from deliberate.search.ranking import Ballot
+from deliberate.search.strategy import Context
+from deliberate.verifiers.protocol import Candidate
+
+
+def as_candidate(sample: Sample) -> Candidate:
+    """A sample as verifiers see it."""
+    return Candidate(sample.text, sample.token_ids, sample.logprobs, finished=sample.finish.reason == "stop")
+
+
+async def verdicts(context: Context, candidates: Sequence[Ballot]) -> AsyncGenerator[Scored, None]:
+    """A verdict for each candidate, in order; equal texts are judged once."""
+    assert context.verifier is not None, "the runner builds a verifier for every strategy that needs one"
+    distinct = {ballot.sample.text: as_candidate(ballot.sample) for ballot in candidates}
+    judged = dict(zip(distinct, await context.verifier.verify(context.problem, list(distinct.values())), strict=True))
+    for ballot in candidates:
+        yield Scored(ballot.index, judged[ballot.sample.text])
+
+
+def undecided(scored: Sequence[Scored]) -> str:
+    """Why candidates could not be judged, in a phrase; empty when all could."""
+    missing = [s.verdict for s in scored if s.verdict.score is None]
+    if not missing:
+        return ""
+    return f"{len(missing)} of {len(scored)} candidates could not be judged ({missing[0].reason})"

@@ -1,0 +1,47 @@
+"""No search: the plain samples an OpenAI server gives."""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import ClassVar, Literal
+
+from deliberate.engines.protocol import SampleBuilder
+from deliberate.search.errors import every_sample_failed
+from deliberate.search.events import Choice, Chosen, Event, Failed, Sampled, Streamed
+from deliberate.search.strategy import Context, Strategy
+from deliberate.verifiers.protocol import VerifierConfig
+
+
+class NoSearch(Strategy):
+    """Sample OpenAI's `n` choices independently and return them all, streaming their tokens as they come."""
+
+    kind: Literal["none"] = "none"
+    alias: ClassVar[str] = "none"
+
+    @property
+    def width(self) -> int:
+        return 1
+
+    @classmethod
+    def of_width(cls, width: int, verifier: VerifierConfig | None) -> "NoSearch":
+        return cls.model_validate({} if width == 1 and verifier is None else {"n": width, "verifier": verifier})
+
+    async def run(self, context: Context) -> AsyncGenerator[Event, None]:
+        builders = [SampleBuilder() for _ in range(context.choices)]
+        ended: list[Choice] = []
+        failures: list[Failed] = []
+        deltas = context.engine.generate(context.problem.prompt_ids, context.sampling, context.choices)
+        async with aclosing(deltas):
+            async for delta in deltas:
+                yield Streamed(delta.index, delta)
+                sample = builders[delta.index].add(delta)
+                if sample is None:
+                    continue
+                if sample.finish.reason == "error":
+                    failures.append(Failed(delta.index, len(sample.token_ids), sample.finish.detail))
+                    yield failures[-1]
+                else:
+                    ended.append(Choice(delta.index, 1.0))
+                    yield Sampled(delta.index, sample)
+        if not ended:
+            raise every_sample_failed(failures)
+        yield Chosen(tuple(sorted(ended, key=lambda c: c.index)), "every sample ended")
