@@ -62,7 +62,7 @@ def _verifier_for(strategy: Strategy, default: VerifierConfig | None) -> Verifie
     if config is None:
         raise InvalidRequest(
             f"Strategy {strategy.kind!r} needs a verifier and this model has no default one; "
-            "add \"verifier\": {\"kind\": ...} to the strategy.",
+            'add "verifier": {"kind": ...} to the strategy.',
             param="strategy.verifier",
         )
     levels = list(Judges)

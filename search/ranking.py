@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from deliberate.engines.protocol import Sample
-from deliberate.search.events import Choice, Event, Failed, Sampled
 from deliberate.search.errors import every_sample_failed
+from deliberate.search.events import Choice, Event, Failed, Sampled
 from deliberate.verifiers.answers import answer_key, final_answer
 
 
