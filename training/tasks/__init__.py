@@ -1,1 +1,9 @@
-"""training/tasks"""
+"""Tasks: problems of graded difficulty with exact answers and worked solutions.
+
+A newcomer adds a task by adding one module here whose `TASK` satisfies the `Task` protocol.
+"""
+
+from deliberate.training.tasks._protocol import Problem, Split, Task
+from deliberate.training.tasks._registry import UnknownTaskError, load_task, task_names
+
+__all__ = ["Problem", "Split", "Task", "UnknownTaskError", "load_task", "task_names"]

@@ -1,0 +1,67 @@
+"""Model cards: the README.md of a model folder, written from its artifact."""
+
+from pathlib import Path
+
+from deliberate.training.artifact import Artifact
+
+_CARD = """\
+---
+license: apache-2.0
+library_name: transformers
+pipeline_tag: text-generation
+tags: [deliberate, word-problems]
+---
+
+# {name}
+
+{summary}
+
+## How it was made
+
+Trained from random weights on fresh problems of the task `{task}` (its train split; the loss covers the worked
+solution only) by
+
+    {command}
+
+| | |
+| --- | --- |
+{facts}
+
+The exact configuration is in `deliberate.json` and the course of the loss in `metrics.jsonl`.
+
+## Measured
+
+{measured_on}
+
+| figure | value |
+| --- | --- |
+{metrics}
+
+## Limits
+
+- It knows one kind of text: chained word problems of 2 to 7 steps on whole numbers up to 500, in the phrasings of
+  its task. It knows nothing of the world and cannot chat; other questions get an answer of the same form, and wrong.
+- It is a demonstration for strategies that sample and verify{role}.
+"""
+
+
+def write_card(folder: Path, artifact: Artifact, *, measured_on: str, role: str) -> None:
+    """Write `README.md`. `measured_on` says on what and how; `role` ends the sentence on what the model is for."""
+    facts = {
+        "stage": artifact.stage,
+        "steps": artifact.config["max_steps"],
+        "data hash": f"`{artifact.data_hash}`",
+        "weights (sha256)": f"`{artifact.weights_hash}`",
+        **artifact.versions,
+    }
+    card = _CARD.format(
+        name=artifact.name,
+        summary=artifact.summary,
+        task=artifact.task,
+        command=artifact.command,
+        facts="\n".join(f"| {name} | {value} |" for name, value in facts.items()),
+        measured_on=measured_on,
+        metrics="\n".join(f"| {name} | {value:g} |" for name, value in artifact.metrics.items()),
+        role=role,
+    )
+    (folder / "README.md").write_text(card, encoding="utf-8")

@@ -1,0 +1,84 @@
+"""Progress bars of training runs, and running several side by side, each in a process of its own."""
+
+import multiprocessing
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from queue import Empty, Queue
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from deliberate.training import sft
+from deliberate.training.artifact import Artifact
+from deliberate.training.config import SFTConfig
+from deliberate.training.sft import Report, Reporter
+
+_POLL_SECONDS = 0.2
+
+
+class TrainingBars:
+    """One bar for each run, with its loss and speed."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._tasks = {}
+
+    def add(self, config: SFTConfig) -> None:
+        task = self._progress.add_task(config.name, total=config.max_steps, loss="-", speed="-")
+        self._tasks[config.name] = task
+
+    def show(self, name: str, report: Report) -> None:
+        self._progress.update(
+            self._tasks[name],
+            completed=report.step,
+            loss=f"{report.loss:.4f}",
+            speed=f"{report.tokens_per_second:,.0f}",
+        )
+
+
+@contextmanager
+def training_bars(configs: Sequence[SFTConfig]) -> Iterator[TrainingBars]:
+    """Bars for these runs, drawn until the block ends."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("loss {task.fields[loss]}"),
+        TextColumn("{task.fields[speed]} tokens/s"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns) as progress:
+        bars = TrainingBars(progress)
+        for config in configs:
+            bars.add(config)
+        yield bars
+
+
+def run_in_turn(configs: Sequence[SFTConfig]) -> list[Artifact]:
+    """Run one after the other in this process."""
+    with training_bars(configs) as bars:
+        return [sft.run(config, lambda report, name=config.name: bars.show(name, report)) for config in configs]
+
+
+def run_side_by_side(configs: Sequence[SFTConfig]) -> list[Artifact]:
+    """Run all at once, a process each. The first failure is raised once the others have ended."""
+    context = multiprocessing.get_context("spawn")
+    with (
+        training_bars(configs) as bars,
+        context.Manager() as manager,
+        ProcessPoolExecutor(len(configs), mp_context=context) as pool,
+    ):
+        reports: Queue[tuple[str, Report]] = manager.Queue()
+        futures = [pool.submit(_run_reporting, config, reports) for config in configs]
+        while not all(future.done() for future in futures):
+            try:
+                bars.show(*reports.get(timeout=_POLL_SECONDS))
+            except Empty:
+                continue
+        return [future.result() for future in futures]
+
+
+def _run_reporting(config: SFTConfig, reports: "Queue[tuple[str, Report]]") -> Artifact:
+    report: Reporter = lambda line: reports.put((config.name, line))  # noqa: E731
+    return sft.run(config, report)
