@@ -8,16 +8,14 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
+from pydantic import BaseModel, Field, FiniteFloat
 
 Message = Mapping[str, Any]
 """One chat message in OpenAI's wire format."""
 
 
-class Sampling(BaseModel):
+class Sampling(BaseModel, frozen=True, extra="forbid"):
     """How tokens are drawn. Sample `i` of a call draws with seed `seed + i`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     max_tokens: Annotated[int, Field(ge=1)] | None = None
     """Most new tokens per sample; None fills the context."""

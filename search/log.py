@@ -5,7 +5,8 @@ from typing import Literal
 
 from deliberate.engines.protocol import Sample
 from deliberate.search.events import Cancelled, Chosen, Event, Failed, Sampled, Scored
-from deliberate.verifiers.answers import answer_key, final_answer
+from deliberate.verifiers.answers import final_answer
+from deliberate.verifiers.equivalence import answer_key
 from deliberate.verifiers.protocol import Verdict
 
 

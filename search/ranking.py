@@ -11,7 +11,8 @@ from statistics import fmean
 from deliberate.engines.protocol import Sample
 from deliberate.search.errors import every_sample_failed
 from deliberate.search.events import Choice, Event, Failed, Sampled
-from deliberate.verifiers.answers import answer_key, final_answer
+from deliberate.verifiers.answers import final_answer
+from deliberate.verifiers.equivalence import answer_key
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ MAX_WIDTH = 1024
 """Most candidates a request may ask for; a server's own ceiling is usually lower."""
 
 
-class ParallelStrategy(Strategy):
+class ParallelStrategy(Strategy, frozen=True):
     """A strategy that draws up to `n` whole candidates."""
 
     n: Annotated[int, Field(ge=1, le=MAX_WIDTH)] = 16

@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from deliberate.engines.protocol import Engine, Sampling
 from deliberate.search.events import Event
@@ -26,10 +26,8 @@ class Context:
     """How many answers the reply wants, OpenAI's `n`."""
 
 
-class Strategy(BaseModel, ABC):
+class Strategy(BaseModel, ABC, frozen=True, extra="forbid"):
     """Base of all strategies. `kind` is the name in requests; every other field is an option."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: str
     alias: ClassVar[str]

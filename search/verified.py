@@ -14,7 +14,7 @@ from deliberate.verifiers.protocol import Judges, VerifierConfig
 from deliberate.verifiers.registry import AnyVerifier
 
 
-class VerifiedStrategy(ParallelStrategy):
+class VerifiedStrategy(ParallelStrategy, frozen=True):
     """Sample n candidates, score them, rank their answers by the scores.
 
     When the verifier can decide nothing at all, the majority decides instead, and the answer says so.

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Literal, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
+from pydantic import BaseModel, Field, FiniteFloat
 
 from deliberate.engines.protocol import Engine, Message
 from deliberate.verifiers.workers import WorkerPool
@@ -97,10 +97,8 @@ class Resources:
     """Name of the policy's companion model that scores it, where it has one."""
 
 
-class VerifierConfig(BaseModel, ABC):
+class VerifierConfig(BaseModel, ABC, frozen=True, extra="forbid"):
     """Base of all verifier configs. `kind` is the name in requests; every other field is an option."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: str
     judges: ClassVar[Judges] = Judges.OUTCOME

@@ -27,7 +27,7 @@ def leader_probability(leader: int, runner_up: int) -> float:
     return sum(comb(trials, i) for i in range(leader + 1)) / 2**trials
 
 
-class AdaptiveVote(ParallelStrategy):
+class AdaptiveVote(ParallelStrategy, frozen=True):
     """Majority vote over at most n candidates, drawn in the smallest waves that could decide it."""
 
     kind: Literal["adaptive_vote"] = "adaptive_vote"

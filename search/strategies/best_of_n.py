@@ -8,7 +8,7 @@ from deliberate.search.ranking import Ballot, by_score
 from deliberate.search.verified import VerifiedStrategy
 
 
-class BestOfN(VerifiedStrategy):
+class BestOfN(VerifiedStrategy, frozen=True):
     """Sample n candidates; the one with the highest score wins: argmax_i score(s_i)."""
 
     kind: Literal["best_of_n"] = "best_of_n"

@@ -11,7 +11,7 @@ from deliberate.search.strategy import Context
 from deliberate.verifiers.protocol import VerifierConfig
 
 
-class MajorityVote(ParallelStrategy):
+class MajorityVote(ParallelStrategy, frozen=True):
     """Sample n candidates; the answer that most of them give wins: argmax_a count(a_i = a)."""
 
     kind: Literal["majority_vote"] = "majority_vote"

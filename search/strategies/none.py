@@ -11,7 +11,7 @@ from deliberate.search.strategy import Context, Strategy
 from deliberate.verifiers.protocol import VerifierConfig
 
 
-class NoSearch(Strategy):
+class NoSearch(Strategy, frozen=True):
     """Sample OpenAI's `n` choices independently and return them all, streaming their tokens as they come."""
 
     kind: Literal["none"] = "none"

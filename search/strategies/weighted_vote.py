@@ -8,7 +8,7 @@ from deliberate.search.ranking import Ballot, by_votes
 from deliberate.search.verified import VerifiedStrategy
 
 
-class WeightedVote(VerifiedStrategy):
+class WeightedVote(VerifiedStrategy, frozen=True):
     """Sample n candidates; each votes for its answer with its score: argmax_a sum_i 1[a_i = a] score(s_i)."""
 
     kind: Literal["weighted_vote"] = "weighted_vote"

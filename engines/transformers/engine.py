@@ -1,0 +1,255 @@
+"""The asynchronous face of the embedded engine: calls go into its thread, deltas come out."""
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import TypeVar
+
+import torch
+
+from deliberate.engines.errors import ContextOverflow, EngineStopped, InvalidRequest
+from deliberate.engines.protocol import Capabilities, Delta, EngineStats, Sampling
+from deliberate.engines.transformers.model import CausalModel
+from deliberate.engines.transformers.scheduler import Limits, Scheduler
+from deliberate.engines.transformers.tokenizer import HuggingFaceTokenizer, read_chat_template
+from deliberate.engines.transformers.work import Call, Prefill, Running
+
+_SEND_EVERY_S = 0.02
+"""Deltas of a running call are sent at most this often: a person cannot tell, and the event loop stays free."""
+
+T = TypeVar("T")
+
+_SMALL = 50_000_000
+"""Parameters below which a step's matrix products are too small to split: threads would only wait for each other."""
+
+_Command = Callable[[Scheduler], None]
+
+
+class TransformersEngine:
+    """Samples from and scores under one model, with continuous batching. Made by `load`."""
+
+    def __init__(self, model: CausalModel, tokenizer: HuggingFaceTokenizer, limits: Limits) -> None:
+        self._tokenizer = tokenizer
+        self._end = tokenizer.end_of_sequence | _as_set(model.generation_defaults.eos_token_id)
+        self._model = model
+        self._scheduler = Scheduler(model, limits, self._end)
+        self._inbox: SimpleQueue[_Command | None] = SimpleQueue()
+        self._calls: set[Call] = set()
+        self._failure: BaseException | None = None
+        self._last_sent = time.monotonic()
+        executor = ThreadPoolExecutor(1, thread_name_prefix="engine")
+        self._thread = executor.submit(self._serve)
+        self._thread.add_done_callback(self._stopped)
+        executor.shutdown(wait=False)
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return Capabilities(self._model.context_length, self._model.vocabulary_size)
+
+    @property
+    def tokenizer(self) -> HuggingFaceTokenizer:
+        return self._tokenizer
+
+    @property
+    def stats(self) -> EngineStats:
+        return self._scheduler.stats
+
+    @property
+    def failure(self) -> BaseException | None:
+        return self._failure
+
+    @property
+    def sampling_defaults(self) -> Mapping[str, float]:
+        """Temperature, top-p and top-k that the model's authors recommend, where they do."""
+        config = self._model.generation_defaults
+        values = {name: getattr(config, name, None) for name in ("temperature", "top_p", "top_k", "min_p")}
+        return {name: value for name, value in values.items() if value is not None}
+
+    async def generate(self, prompt_ids: Sequence[int], sampling: Sampling, n: int = 1) -> AsyncGenerator[Delta, None]:
+        prompt = tuple(prompt_ids)
+        room = self._room(prompt)
+        limit = room if sampling.max_tokens is None else min(room, sampling.max_tokens)
+        queue: asyncio.Queue[object] = asyncio.Queue()
+        call = self._open(queue)
+        sequences = [Running(call, i, prompt, sampling, limit, self._tokenizer.stream()) for i in range(n)]
+        self._inbox.put(lambda scheduler: scheduler.submit([Prefill(call, prompt, sequences)]))
+        unfinished = n
+        try:
+            while unfinished:
+                for delta in await self._next(queue, list[Delta]):
+                    unfinished -= delta.finish is not None
+                    yield delta
+        finally:
+            self._close_call(call, unfinished > 0)
+
+    async def score(self, sequences: Sequence[Sequence[int]], starts: Sequence[int]) -> list[tuple[float, ...]]:
+        for sequence, start in zip(sequences, starts, strict=True):
+            self._check_scored(sequence, start)
+        queue: asyncio.Queue[object] = asyncio.Queue()
+        call = self._open(queue)
+        pairs = enumerate(zip(sequences, starts, strict=True))
+        work = [Prefill(call, tuple(tokens), score_from=start, score_index=i) for i, (tokens, start) in pairs]
+        self._inbox.put(lambda scheduler: scheduler.submit(work))
+        scores: dict[int, tuple[float, ...]] = {}
+        try:
+            while len(scores) < len(work):
+                index, logprobs = await self._next(queue, tuple[int, tuple[float, ...]])
+                scores[index] = logprobs
+        finally:
+            self._close_call(call, len(scores) < len(work))
+        return [scores[i] for i in range(len(work))]
+
+    async def close(self) -> None:
+        self._inbox.put(None)
+        await asyncio.wait([asyncio.wrap_future(self._thread)])
+
+    # The caller's side
+
+    def _room(self, prompt: tuple[int, ...]) -> int:
+        self._require_alive()
+        if not prompt:
+            raise InvalidRequest("The prompt is empty; it needs at least one token.", param="messages")
+        self._require_known(prompt)
+        room = self._model.context_length - len(prompt)
+        if room < 1:
+            raise ContextOverflow(len(prompt), self._model.context_length)
+        return room
+
+    def _check_scored(self, sequence: Sequence[int], start: int) -> None:
+        self._require_alive()
+        if not 1 <= start <= len(sequence):
+            raise InvalidRequest(f"Scores start at token 1 up to the sequence's end, {len(sequence)}; not at {start}.")
+        self._require_known(sequence)
+        if len(sequence) > self._model.context_length:
+            raise ContextOverflow(len(sequence), self._model.context_length)
+
+    def _require_known(self, tokens: Sequence[int]) -> None:
+        size = self._model.vocabulary_size
+        if min(tokens) < 0 or max(tokens) >= size:
+            raise InvalidRequest(f"Token ids lie between 0 and {size - 1}; got {min(tokens)} to {max(tokens)}.")
+
+    def _require_alive(self) -> None:
+        if self._failure is not None:
+            raise EngineStopped(f"The engine stopped: {self._failure!r}") from self._failure
+
+    def _open(self, queue: asyncio.Queue[object]) -> Call:
+        loop = asyncio.get_running_loop()
+
+        def deliver(item: object) -> None:
+            # A loop that was closed under its callers has nobody left to tell.
+            with suppress(RuntimeError):
+                loop.call_soon_threadsafe(queue.put_nowait, item)
+
+        call = Call(deliver)
+        self._calls.add(call)
+        return call
+
+    async def _next(self, queue: asyncio.Queue[object], kind: type[T]) -> T:
+        item = await queue.get()
+        self._require_alive()
+        return item  # pyright: ignore[reportReturnType]
+
+    def _close_call(self, call: Call, unfinished: bool) -> None:
+        self._calls.discard(call)
+        if unfinished:
+            self._inbox.put(lambda scheduler: scheduler.abort(call))
+
+    # The engine's thread
+
+    @torch.inference_mode()
+    def _serve(self) -> None:
+        while self._obey():
+            if not self._scheduler.idle:
+                self._scheduler.step()
+                self._send()
+
+    def _obey(self) -> bool:
+        """Carry out what callers asked for, waiting for it when there is nothing else; False to stop."""
+        block = self._scheduler.idle
+        while True:
+            try:
+                command = self._inbox.get(block=block)
+            except Empty:
+                return True
+            if command is None:
+                return False
+            command(self._scheduler)
+            block = False
+
+    def _send(self) -> None:
+        """Deliver what finished, and from time to time what runs."""
+        outgoing = self._scheduler.finished
+        self._scheduler.finished = []
+        now = time.monotonic()
+        if now - self._last_sent >= _SEND_EVERY_S:
+            self._last_sent = now
+            outgoing = outgoing + self._scheduler.running
+        deltas: dict[Call, list[Delta]] = {}
+        for sequence in outgoing:
+            deltas.setdefault(sequence.call, []).append(sequence.take_delta())
+        for call, batch in deltas.items():
+            call.deliver(batch)
+
+    def _stopped(self, thread: Future[None]) -> None:
+        self._failure = thread.exception() or EngineStopped("it was closed")
+        for call in list(self._calls):
+            call.deliver(None)
+
+
+def load(
+    path: str,
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    max_batch: int | None = None,
+    max_model_len: int | None = None,
+    kv_cache_gib: float | None = None,
+    threads: int | None = None,
+    chat_template: Path | None = None,
+) -> TransformersEngine:
+    """Load a model folder or hub id and start its engine.
+
+    `max_batch`: sequences that run at once (64 on CPU, 256 on a GPU). `max_model_len`: a context shorter than the
+    model's. `kv_cache_gib`: memory for keys and values, half of it for finished prefixes. `threads`: CPU threads of
+    torch in the whole process (one for models under 50M parameters, else as many as cores).
+
+    Raises InvalidRequest, saying why, for a model that cannot be loaded or run right.
+    """
+    model = CausalModel(path, device, dtype)
+    if threads is None and model.parameters < _SMALL:
+        threads = 1
+    if threads is not None:
+        torch.set_num_threads(threads)
+    if max_model_len is not None:
+        if not 1 < max_model_len <= model.context_length:
+            raise InvalidRequest(f"max_model_len {max_model_len} is not in 2 to {model.context_length}.")
+        model.context_length = max_model_len
+    tokenizer = HuggingFaceTokenizer(path, read_chat_template(chat_template))
+    return TransformersEngine(model, tokenizer, _limits(model, max_batch, kv_cache_gib))
+
+
+def _limits(model: CausalModel, max_batch: int | None, kv_cache_gib: float | None) -> Limits:
+    on_cpu = model.device.type == "cpu"
+    batch = max_batch or (64 if on_cpu else 256)
+    memory = _spare_memory(model.device) if kv_cache_gib is None else kv_cache_gib * 2**30
+    tokens = max(model.context_length, int(memory / 2 / model.kv_bytes_per_token))
+    return Limits(batch, tokens, min(tokens, 64 * model.context_length), prefill_tokens=1024 if on_cpu else 4096)
+
+
+def _spare_memory(device: torch.device) -> float:
+    """Bytes for keys and values when nobody said how many."""
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        return 0.6 * free
+    return min(8 * 2**30, 0.25 * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+
+
+def _as_set(ids: int | list[int] | None) -> frozenset[int]:
+    if ids is None:
+        return frozenset()
+    return frozenset([ids] if isinstance(ids, int) else ids)

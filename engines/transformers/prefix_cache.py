@@ -1,0 +1,106 @@
+"""Keys and values of earlier prompts and answers, so that work which extends them starts where they end."""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from deliberate.engines.transformers.kv_rows import KVRows
+
+BLOCK = 16
+"""Tokens per block, the unit of sharing."""
+
+Key = tuple[int, tuple[int, ...]]
+"""A block is known by its parent's serial number and its exact tokens: no hash can make two prefixes one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    slot: int
+    """Where its keys and values lie."""
+    serial: int
+    """Never used twice, so that a child of an evicted block cannot be found again."""
+
+
+class PrefixCache:
+    """A forest of blocks, least recently used out first. Per layer a tensor [slots, kv_heads, BLOCK, dim]."""
+
+    def __init__(self, max_tokens: int) -> None:
+        self._slots = max_tokens // BLOCK
+        self._blocks: OrderedDict[Key, Block] = OrderedDict()
+        self._tensors: list[torch.Tensor] = []
+        self._serial = 0
+
+    def missing_key(self, tokens: Sequence[int], limit: int) -> Key | None:
+        """The first block of `tokens[:limit]` that is not stored; None when all whole blocks are."""
+        found = self._walk(tokens, limit)
+        start = len(found) * BLOCK
+        if start + BLOCK > limit:
+            return None
+        return (found[-1][1].serial if found else 0, tuple(tokens[start : start + BLOCK]))
+
+    def load(self, tokens: Sequence[int], limit: int, rows: KVRows, row: int) -> int:
+        """Fill a row with the stored beginning of `tokens[:limit]`; how many tokens that was."""
+        found = self._walk(tokens, limit)
+        if found:
+            self._touch([key for key, _ in found])
+            slots = torch.tensor([block.slot for _, block in found], device=self._tensors[0].device)
+            length = len(found) * BLOCK
+            for target, stored in zip(rows.tensors(), self._tensors, strict=True):
+                heads, dim = stored.shape[1], stored.shape[3]
+                target[row, :, :length] = stored[slots].transpose(0, 1).reshape(heads, length, dim)
+        return len(found) * BLOCK
+
+    def store(self, tokens: Sequence[int], length: int, rows: KVRows, row: int) -> None:
+        """Keep the whole blocks of `tokens[:length]`, whose keys and values are in this row."""
+        length = min(length, self._slots * BLOCK)
+        found = self._walk(tokens, length)
+        keys = [key for key, _ in found]
+        first, count = len(found), length // BLOCK - len(found)
+        self._touch(keys)
+        if count <= 0:
+            return
+        parent = found[-1][1].serial if found else 0
+        slots: list[int] = []
+        for i in range(first, first + count):
+            key = (parent, tuple(tokens[i * BLOCK : (i + 1) * BLOCK]))
+            self._serial += 1
+            block = self._blocks[key] = Block(self._free_slot(), self._serial)
+            slots.append(block.slot)
+            keys.append(key)
+            parent = block.serial
+        self._copy_in(rows, row, first, slots)
+        self._touch(keys)
+
+    def _walk(self, tokens: Sequence[int], limit: int) -> list[tuple[Key, Block]]:
+        found: list[tuple[Key, Block]] = []
+        parent = 0
+        for start in range(0, limit - BLOCK + 1, BLOCK):
+            key = (parent, tuple(tokens[start : start + BLOCK]))
+            block = self._blocks.get(key)
+            if block is None:
+                break
+            found.append((key, block))
+            parent = block.serial
+        return found
+
+    def _touch(self, keys: Sequence[Key]) -> None:
+        # Children before parents: what is evicted first is always the end of a prefix.
+        for key in reversed(keys):
+            self._blocks.move_to_end(key)
+
+    def _free_slot(self) -> int:
+        if len(self._blocks) < self._slots:
+            return len(self._blocks)
+        return self._blocks.popitem(last=False)[1].slot
+
+    def _copy_in(self, rows: KVRows, row: int, first: int, slots: list[int]) -> None:
+        sources = rows.tensors()
+        if not self._tensors:
+            self._tensors = [x.new_empty(self._slots, x.shape[1], BLOCK, x.shape[3]) for x in sources]
+        index = torch.tensor(slots, device=sources[0].device)
+        start, end = first * BLOCK, (first + len(slots)) * BLOCK
+        for source, stored in zip(sources, self._tensors, strict=True):
+            heads, dim = stored.shape[1], stored.shape[3]
+            stored[index] = source[row, :, start:end].reshape(heads, len(slots), BLOCK, dim).transpose(0, 1)

@@ -1,0 +1,127 @@
+"""The engine's units of work: a call, its sequences, and the prefills that start them."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from random import Random
+
+from deliberate.engines.protocol import Delta, Finish, Sampling
+from deliberate.engines.stopping import StopStrings
+from deliberate.engines.transformers.sampler import Row
+from deliberate.engines.transformers.tokenizer import TokenText
+
+
+class Call:
+    """One call of `generate` or `score`, as the engine's thread sees it."""
+
+    def __init__(self, deliver: Callable[[object], None]) -> None:
+        self.deliver = deliver
+        """Hands a list of deltas, or a score, to the waiting caller; safe to call from the engine's thread."""
+        self.aborted = False
+
+
+class Running:
+    """A sequence that is being generated."""
+
+    def __init__(
+        self, call: Call, index: int, prompt: Sequence[int], sampling: Sampling, limit: int, text: TokenText
+    ) -> None:
+        self.call = call
+        self.index = index
+        self.tokens = list(prompt)
+        """Prompt and new tokens."""
+        self.finish: Finish | None = None
+        self._remaining = limit
+        self._sampling = sampling
+        self._random = Random(sampling.seed + index)
+        self._text = text
+        self._stops = StopStrings(sampling.stop)
+        penalised = sampling.frequency_penalty or sampling.presence_penalty
+        self._counts: Counter[int] | None = Counter() if penalised else None
+        self._unsent = _Unsent()
+
+    def next_row(self) -> Row:
+        """What the next token's draw depends on. The n-th draw of a sequence always gets the n-th number."""
+        return Row(self._sampling, self._random.random(), self._counts)
+
+    def push(self, token: int, logprob: float, top: tuple[tuple[int, float], ...], end: frozenset[int]) -> None:
+        """Take a drawn token and see whether it ends the sequence; `end` holds the model's own end tokens."""
+        if token < 0:
+            self.finish = Finish("error", detail="the model's logits were not numbers")
+            return
+        self.tokens.append(token)
+        self._remaining -= 1
+        self._unsent.add(token, logprob, top)
+        if self._counts is not None:
+            self._counts[token] += 1
+        self._unsent.text += self._speak(token, end)
+
+    def _speak(self, token: int, end: frozenset[int]) -> str:
+        if token in end or token in self._sampling.stop_token_ids:
+            self.finish = Finish("stop", None if token in end else token)
+            return self._rest()
+        text, stop = self._stops.push(self._text.push(token))
+        if stop is not None:
+            self.finish = Finish("stop", stop)
+            return text
+        if self._remaining == 0:
+            self.finish = Finish("length")
+            return text + self._rest()
+        return text
+
+    def _rest(self) -> str:
+        text, stop = self._stops.push(self._text.flush())
+        return text if stop is not None else text + self._stops.flush()
+
+    def take_delta(self) -> Delta:
+        """Everything not yet sent."""
+        unsent, self._unsent = self._unsent, _Unsent()
+        return Delta(
+            self.index,
+            unsent.text,
+            tuple(unsent.token_ids),
+            tuple(unsent.logprobs),
+            tuple(unsent.top_logprobs),
+            self.finish,
+        )
+
+
+@dataclass(slots=True)
+class _Unsent:
+    text: str = ""
+    token_ids: list[int] = field(default_factory=list[int])
+    logprobs: list[float] = field(default_factory=list[float])
+    top_logprobs: list[tuple[tuple[int, float], ...]] = field(default_factory=list[tuple[tuple[int, float], ...]])
+
+    def add(self, token: int, logprob: float, top: tuple[tuple[int, float], ...]) -> None:
+        self.token_ids.append(token)
+        self.logprobs.append(logprob)
+        self.top_logprobs.append(top)
+
+
+@dataclass(slots=True, eq=False)
+class Prefill:
+    """Tokens that must pass through the model before sequences can run, or for their own log-probabilities."""
+
+    call: Call
+    tokens: Sequence[int]
+    sequences: list[Running] = field(default_factory=list[Running])
+    """Those that start from these tokens, sharing the one pass; none when the tokens are only scored."""
+    score_from: int | None = None
+    """First token whose log-probability is wanted."""
+    score_index: int = 0
+    """Which of its call's scored sequences this is."""
+    computed: int = 0
+    """Tokens whose keys and values lie in its row."""
+    logprobs: list[float] = field(default_factory=list[float])
+
+    @property
+    def cacheable(self) -> int:
+        """Tokens that may come from the prefix cache: the logits before the first wanted token must be computed."""
+        return len(self.tokens) - 1 if self.score_from is None else self.score_from - 1
+
+    def wanted(self, start: int, end: int) -> range:
+        """Positions in [start, end) whose logits are needed."""
+        if self.score_from is None:
+            return range(max(start, len(self.tokens) - 1), end)
+        return range(max(start, self.score_from - 1), min(end, len(self.tokens) - 1))

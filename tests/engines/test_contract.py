@@ -1,0 +1,133 @@
+"""What every engine promises."""
+
+import asyncio
+from contextlib import aclosing
+
+import pytest
+
+from deliberate.engines.errors import ContextOverflow, EngineStopped, InvalidRequest
+from deliberate.engines.protocol import Engine, Sampling
+
+from .sampling import deltas, samples, until_idle
+
+
+def prompt_of(engine: Engine, text: str = "What is 2 + 3?") -> list[int]:
+    return engine.tokenizer.apply_chat_template([{"role": "user", "content": text}])
+
+
+async def test_every_sample_ends_once(engine: Engine) -> None:
+    got = await deltas(engine, prompt_of(engine), Sampling(max_tokens=12, seed=3), n=4)
+    assert sorted(d.index for d in got if d.finish) == [0, 1, 2, 3]
+    assert all(len(d.token_ids) == len(d.logprobs) == len(d.top_logprobs) for d in got)
+    assert all(logprob <= 0 for d in got for logprob in d.logprobs)
+
+
+async def test_max_tokens_is_exact_and_says_length(engine: Engine) -> None:
+    (sample,) = await samples(engine, prompt_of(engine), Sampling(max_tokens=5, logit_bias={256: -100}))
+    assert len(sample.token_ids) == 5
+    assert sample.finish.reason == "length"
+
+
+async def test_text_is_the_decoded_tokens(engine: Engine) -> None:
+    for sample in await samples(engine, prompt_of(engine), Sampling(max_tokens=40), n=3):
+        assert sample.text == engine.tokenizer.decode(sample.token_ids)
+
+
+async def test_no_delta_splits_a_character(engine: Engine) -> None:
+    got = await deltas(engine, prompt_of(engine), Sampling(max_tokens=64, seed=1), n=2)
+    for index in range(2):
+        pieces = [d.text for d in got if d.index == index]
+        whole = engine.tokenizer.decode([t for d in got if d.index == index for t in d.token_ids])
+        assert "".join(pieces) == whole
+
+
+async def test_stop_string_ends_the_text_before_it(engine: Engine) -> None:
+    sampling = Sampling(max_tokens=60, seed=11, logit_bias={256: -100})
+    (whole,) = await samples(engine, prompt_of(engine), sampling)
+    stop = whole.text[4:7]
+    assert len(stop) == 3, "the stop string spans tokens"
+    # The scripted engine's replies take turns: the second sample of a call repeats the first call's reply.
+    offset = 1 if hasattr(engine, "calls") else 0
+    stopped = (await samples(engine, prompt_of(engine), sampling.model_copy(update={"stop": (stop,)}), n=1 + offset))[
+        offset
+    ]
+    assert stopped.text == whole.text[: whole.text.index(stop)]
+    assert stopped.finish.reason == "stop"
+    assert stopped.finish.matched == stop
+    assert stopped.token_ids == whole.token_ids[: len(stopped.token_ids)]
+
+
+async def test_a_stop_string_that_never_completes_is_text(engine: Engine) -> None:
+    sampling = Sampling(max_tokens=20, seed=11, logit_bias={256: -100})
+    (whole,) = await samples(engine, prompt_of(engine), sampling)
+    beginning = whole.text[-2:] + "\0never"
+    offset = 1 if hasattr(engine, "calls") else 0
+    got = await samples(engine, prompt_of(engine), sampling.model_copy(update={"stop": (beginning,)}), n=1 + offset)
+    assert got[offset].text == whole.text
+
+
+async def test_stop_token_is_kept_and_reported(engine: Engine) -> None:
+    sampling = Sampling(max_tokens=60, seed=11, logit_bias={256: -100})
+    (whole,) = await samples(engine, prompt_of(engine), sampling)
+    stop = whole.token_ids[3]
+    offset = 1 if hasattr(engine, "calls") else 0
+    got = await samples(engine, prompt_of(engine), sampling.model_copy(update={"stop_token_ids": (stop,)}), 1 + offset)
+    assert got[offset].finish.matched == stop
+    assert got[offset].token_ids == whole.token_ids[: whole.token_ids.index(stop) + 1]
+
+
+async def test_prompt_that_fills_the_context_is_refused(engine: Engine) -> None:
+    prompt = [65] * engine.capabilities.context_length
+    with pytest.raises(ContextOverflow, match=f"{len(prompt)} tokens.*holds {len(prompt)}"):
+        await samples(engine, prompt, Sampling())
+    assert engine.stats.generated_tokens_total == 0
+
+
+async def test_context_ends_a_sample_with_length(engine: Engine) -> None:
+    prompt = [65] * (engine.capabilities.context_length - 3)
+    (sample,) = await samples(engine, prompt, Sampling(logit_bias={256: -100}))
+    assert len(sample.token_ids) == 3
+    assert sample.finish.reason == "length"
+
+
+async def test_closing_the_generator_stops_the_work(engine: Engine) -> None:
+    async with aclosing(engine.generate(prompt_of(engine), Sampling(logit_bias={256: -100}), 4)) as stream:
+        await anext(stream)
+        assert engine.stats.running > 0
+    await until_idle(engine)
+
+
+async def test_cancelling_the_task_stops_the_work(engine: Engine) -> None:
+    task = asyncio.create_task(samples(engine, prompt_of(engine), Sampling(logit_bias={256: -100}), 4))
+    while not engine.stats.running:
+        await asyncio.sleep(0.001)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await until_idle(engine)
+
+
+async def test_scores_cover_the_tokens_from_start(engine: Engine) -> None:
+    sequences = [[65, 66, 67, 68, 69], [65, 66], [70] * 40]
+    scores = await engine.score(sequences, [1, 2, 30])
+    assert [len(s) for s in scores] == [4, 0, 10]
+    assert all(value <= 0 for s in scores for value in s)
+
+
+async def test_scores_need_a_token_before(engine: Engine) -> None:
+    with pytest.raises(InvalidRequest, match="token 1"):
+        await engine.score([[65, 66]], [0])
+
+
+async def test_a_closed_engine_says_so(engine: Engine) -> None:
+    await engine.close()
+    assert engine.failure is not None
+    with pytest.raises(EngineStopped):
+        await samples(engine, prompt_of(engine), Sampling())
+
+
+async def test_tokenizer_is_lossless(engine: Engine) -> None:
+    text = "naïve 数学 🎉\n\n  2+2=4\t<think>"
+    ids = engine.tokenizer.encode(text)
+    assert engine.tokenizer.decode(ids) == text
+    assert b"".join(map(engine.tokenizer.token_bytes, ids)).decode() == text
