@@ -1,0 +1,138 @@
+"""From a finished search to what the caller reads: choices, usage, and how the answer was found."""
+
+from collections.abc import Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
+from hashlib import blake2b
+from importlib.metadata import version
+
+from deliberate.engines.protocol import Sample
+from deliberate.search.log import CandidateRecord
+from deliberate.server.chat import Chat
+from deliberate.server.logprobs import ContentTokens, tokens_before
+from deliberate.server.reasoning import ReasoningSplitter
+from deliberate.server.replies import (
+    AssistantMessage,
+    CandidateReport,
+    ChatCompletion,
+    Choice,
+    CompletionTokensDetails,
+    DeliberationReport,
+    Logprobs,
+    Usage,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A sample as the caller reads it."""
+
+    reasoning: str
+    content: str
+    reasoning_tokens: int
+    finish_reason: str
+    logprobs: Logprobs | None
+
+
+def read_answer(chat: Chat, sample: Sample) -> Answer:
+    """Split a finished sample."""
+    tokenizer = chat.model.engine.tokenizer
+    splitter = ReasoningSplitter(chat.thinks_from_start(sample))
+    body, rest = splitter.push(sample.text), splitter.flush()
+    content_start = splitter.consumed if splitter.content_start is None else splitter.content_start
+    logprobs = None
+    if chat.request.logprobs:
+        tokens = ContentTokens(tokenizer)
+        tokens.add(sample.token_ids, sample.logprobs, sample.top_logprobs)
+        logprobs = tokens.take(splitter.content_start, splitter.consumed)
+    return Answer(
+        body.reasoning + rest.reasoning,
+        body.content + rest.content,
+        tokens_before(tokenizer, sample.token_ids, content_start) if content_start else 0,
+        sample.finish.reason,
+        logprobs,
+    )
+
+
+async def complete(chat: Chat) -> ChatCompletion:
+    """Run the search to its end."""
+    async with aclosing(chat.events()) as events:
+        async for _ in events:
+            pass
+    chosen = chat.log.chosen.choices
+    return ChatCompletion(
+        id=chat.id,
+        created=chat.created,
+        model=chat.request.model,
+        system_fingerprint=fingerprint(chat),
+        choices=[_choice(rank, read_answer(chat, chat.log.sample(c.index))) for rank, c in enumerate(chosen)],
+        usage=usage(chat),
+        deliberation=report(chat),
+    )
+
+
+def _choice(index: int, answer: Answer) -> Choice:
+    reasoning = answer.reasoning or None
+    message = AssistantMessage(content=answer.content, reasoning_content=reasoning, reasoning=reasoning)
+    return Choice(
+        index=index,
+        message=message,
+        finish_reason="length" if answer.finish_reason == "length" else "stop",
+        logprobs=answer.logprobs,
+    )
+
+
+def usage(chat: Chat) -> Usage:
+    """Every token of every candidate, and the prompt once."""
+    shown = [chat.log.sample(choice.index) for choice in chat.log.chosen.choices]
+    completion = chat.log.completion_tokens
+    unseen = completion - sum(len(sample.token_ids) for sample in shown)
+    unseen += sum(read_answer(chat, sample).reasoning_tokens for sample in shown)
+    return Usage(
+        prompt_tokens=len(chat.prompt_ids),
+        completion_tokens=completion,
+        total_tokens=len(chat.prompt_ids) + completion,
+        completion_tokens_details=CompletionTokensDetails(reasoning_tokens=unseen),
+    )
+
+
+def report(chat: Chat) -> DeliberationReport:
+    """How the answer was found."""
+    config = chat.deliberation.verifier_config
+    chosen = chat.log.chosen
+    ranks = {choice.index: rank for rank, choice in enumerate(chosen.choices)}
+    return DeliberationReport(
+        id=chat.id.replace("chatcmpl-", "dlb-"),
+        strategy=chat.strategy.describe(),
+        verifier=None if config is None else config.describe(),
+        seed=chat.seed,
+        candidates=[_candidate(record, ranks) for record in chat.log.candidates],
+        tokens=chat.log.completion_tokens,
+        reason=chosen.reason,
+        fallback=chosen.fallback,
+        seconds=round(chat.meter.seconds, 4),
+        verifier_seconds=round(chat.meter.verifier_seconds, 4),
+    )
+
+
+def _candidate(record: CandidateRecord, ranks: Mapping[int, int]) -> CandidateReport:
+    verdict = record.verdict
+    return CandidateReport(
+        index=record.index,
+        status=record.status,
+        answer=record.answer,
+        text=None if record.sample is None else record.sample.text,
+        tokens=record.tokens,
+        chosen=ranks.get(record.index),
+        score=None if verdict is None else verdict.score,
+        passed=None if verdict is None else verdict.passed,
+        verdict=None if verdict is None else verdict.status,
+        reason=None if verdict is None else verdict.reason,
+        steps=[] if verdict is None else list(verdict.steps),
+    )
+
+
+def fingerprint(chat: Chat) -> str:
+    """Changes with what could change answers to the same seed: the program and the loaded model."""
+    name = f"{version('deliberate')}/{chat.model.name}/{chat.model.created}"
+    return "fp_" + blake2b(name.encode(), digest_size=6).hexdigest()

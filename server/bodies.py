@@ -1,0 +1,61 @@
+"""What everything that is read from callers shares: no unknown fields, no text that is not text."""
+
+from typing import Any, Self, cast
+
+from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, model_validator
+
+from deliberate.server.validation import malformed, unknown_field
+
+MAX_DEPTH = 100
+"""Of lists and objects in a body."""
+
+
+class RequestModel(BaseModel):
+    """Base of everything that is read from callers."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _refuse_unknown_fields(cls, value: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        if isinstance(value, dict):
+            for name in cast(dict[str, Any], value):
+                if name not in cls.model_fields:
+                    raise unknown_field(name, cls.model_fields)
+        return handler(value)
+
+
+class RequestBody(RequestModel):
+    """Base of whole bodies. Half characters, which JSON can escape, and bottomless nesting are refused here."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _check_all_text(cls, value: Any) -> Any:
+        _check(value, "", 0)
+        return value
+
+
+def _check(value: Any, path: str, depth: int) -> None:
+    if depth > MAX_DEPTH:
+        raise malformed(path[:80], f"is nested more than {MAX_DEPTH} levels deep")
+    match value:
+        case str():
+            if not _is_unicode(value):
+                raise malformed(path, "holds half of a surrogate pair, which is not a character")
+        case dict():
+            for key, item in cast(dict[str, Any], value).items():
+                _check(key, path, depth)
+                _check(item, f"{path}.{key}".removeprefix("."), depth + 1)
+        case list():
+            for index, item in enumerate(cast(list[Any], value)):
+                _check(item, f"{path}[{index}]", depth + 1)
+        case _:
+            pass
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,129 @@
+"""One chat request on its way: checked and matched with a strategy, then searched for, then answered."""
+
+import time
+import uuid
+from collections.abc import AsyncGenerator, Generator
+from contextlib import aclosing, contextmanager
+from dataclasses import dataclass, field, replace
+
+from deliberate.engines.errors import ContextOverflow
+from deliberate.engines.protocol import Sample
+from deliberate.search.deliberation import Deliberation, prepare
+from deliberate.search.events import Event
+from deliberate.search.log import Log
+from deliberate.search.strategy import Strategy
+from deliberate.server.lifetime import within
+from deliberate.server.metrics import MeasuredVerifier, Meter
+from deliberate.server.reasoning import starts_inside
+from deliberate.server.requests import ChatRequest
+from deliberate.server.sampling import draw_seed, sampling_of
+from deliberate.server.serving import ServedModel
+from deliberate.server.state import Server
+
+_PROMPT_END_TOKENS = 16
+"""An opening `<think>` is looked for in this many last tokens of the prompt."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chat:
+    """A request that can be served: everything a caller can get wrong has been checked."""
+
+    server: Server
+    request: ChatRequest
+    model: ServedModel
+    deliberation: Deliberation
+    seed: int
+    meter: Meter
+    log: Log = field(default_factory=Log)
+    id: str = field(default_factory=lambda: f"chatcmpl-{uuid.uuid4().hex}")
+    created: int = field(default_factory=lambda: int(time.time()))
+
+    @property
+    def strategy(self) -> Strategy:
+        return self.deliberation.strategy
+
+    @property
+    def plain(self) -> bool:
+        """Nothing is searched for: the choices are the samples."""
+        return self.strategy.kind == "none"
+
+    @property
+    def choices(self) -> int:
+        return self.deliberation.context.choices
+
+    @property
+    def width(self) -> int:
+        """Slots it takes."""
+        return width_of(self.strategy, self.choices)
+
+    @property
+    def prompt_ids(self) -> tuple[int, ...]:
+        return self.deliberation.context.problem.prompt_ids
+
+    def thinks_from_start(self, sample: Sample | None = None) -> bool:
+        """Whether answers begin within a chain of thought that the prompt opened."""
+        tokenizer = self.model.engine.tokenizer
+        end = b"".join(map(tokenizer.token_bytes, self.prompt_ids[-_PROMPT_END_TOKENS:]))
+        return starts_inside(end, "" if sample is None else sample.text)
+
+    @contextmanager
+    def admitted(self) -> Generator[None]:
+        """Hold this request's slots. Raises Overloaded."""
+        with self.server.admission.slots(self.width):
+            self.meter.started()
+            yield
+
+    async def events(self) -> AsyncGenerator[Event, None]:
+        """The search: logged, measured and under the deadline."""
+        timeout = self.server.settings.request_timeout_seconds
+        async with aclosing(within(timeout, self.deliberation.events())) as events:
+            async for event in events:
+                self.log.add(event)
+                self.meter.saw(event)
+                yield event
+        self.meter.answered(self.strategy.kind, self.width, len(self.prompt_ids), self.log)
+
+
+def width_of(strategy: Strategy, choices: int) -> int:
+    """Candidates that run at once; without a search these are the choices."""
+    return choices if strategy.kind == "none" else strategy.width
+
+
+def prepare_chat(server: Server, request: ChatRequest, header: str | None, arrived: float) -> Chat:
+    """Check a request, before any token is generated. `header` names a strategy; `arrived` is by `perf_counter`.
+
+    Raises InvalidRequest for what the caller must change, EngineStopped when the model is gone.
+    """
+    model, suffix = server.pool.find(request.model)
+    model.check_alive()
+    selector = server.selectors[model.name]
+    strategy, source = selector.choose(request.strategy, header, suffix, request.reasoning_effort)
+    choices = request.n or 1
+    server.admission.check_width(width_of(strategy, choices), "n" if strategy.kind == "none" else source)
+    seed = draw_seed() if request.seed is None else request.seed
+    deliberation = prepare(
+        strategy,
+        [message.for_template() for message in request.messages],
+        sampling_of(request, model, seed),
+        server.pool.resources(model),
+        default_verifier=model.default_verifier,
+        choices=choices,
+    )
+    _check_context(deliberation)
+    meter = Meter(server.metrics, model.name, arrived)
+    return Chat(server, request, model, _measured(deliberation, meter), seed, meter)
+
+
+def _check_context(deliberation: Deliberation) -> None:
+    prompt = len(deliberation.context.problem.prompt_ids)
+    length = deliberation.context.engine.capabilities.context_length
+    if prompt >= length:
+        raise ContextOverflow(prompt, length)
+
+
+def _measured(deliberation: Deliberation, meter: Meter) -> Deliberation:
+    verifier, config = deliberation.context.verifier, deliberation.verifier_config
+    if verifier is None or config is None:
+        return deliberation
+    measured = MeasuredVerifier(verifier, config.kind, meter)
+    return replace(deliberation, context=replace(deliberation.context, verifier=measured))

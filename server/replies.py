@@ -1,0 +1,258 @@
+"""What the server sends: OpenAI's shapes to the letter, plus `deliberation`."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+from pydantic_core import to_json
+
+
+class Reply(BaseModel):
+    """Base of everything that is sent."""
+
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+
+
+class ErrorBody(Reply):
+    """What went wrong."""
+
+    message: str
+    """A sentence that names the value at fault and the alternatives."""
+    type: str
+    param: str | None
+    """The field at fault."""
+    code: str | None
+
+
+class ErrorReply(Reply):
+    """Every error has this shape."""
+
+    error: ErrorBody
+
+
+class TopLogprob(Reply):
+    """An alternative at one position."""
+
+    token: str
+    logprob: float
+    bytes: list[int] | None
+
+
+class TokenLogprob(TopLogprob):
+    """One token of the content."""
+
+    top_logprobs: list[TopLogprob]
+
+
+class Logprobs(Reply):
+    """Log-probabilities of the content's tokens under the model itself, in nats."""
+
+    content: list[TokenLogprob]
+    refusal: None = None
+
+
+class AssistantMessage(Reply):
+    """The answer."""
+
+    role: Literal["assistant"] = "assistant"
+    content: str
+    refusal: None = None
+    reasoning_content: str | None = None
+    """The chain of thought, where the model wrote one."""
+    reasoning: str | None = None
+    """The same, under the name that vLLM uses."""
+
+
+class Choice(Reply):
+    """One answer; the best has index 0."""
+
+    index: int
+    message: AssistantMessage
+    finish_reason: Literal["stop", "length"]
+    logprobs: Logprobs | None
+
+
+class CompletionTokensDetails(Reply):
+    """What the completion tokens were spent on."""
+
+    reasoning_tokens: int
+    """Tokens that the content does not show: chains of thought, and candidates that were not chosen."""
+
+
+class Usage(Reply):
+    """Tokens of the request."""
+
+    prompt_tokens: int
+    """Counted once, however many candidates there are."""
+    completion_tokens: int
+    """Of all candidates, whatever became of them."""
+    total_tokens: int
+    completion_tokens_details: CompletionTokensDetails
+
+
+class CandidateReport(Reply):
+    """One candidate of the search."""
+
+    index: int
+    status: Literal["finished", "truncated", "cancelled", "failed"]
+    answer: str | None
+    """Its final answer, where one can be read from it."""
+    text: str | None
+    """All it wrote; null when it was cancelled or failed."""
+    tokens: int
+    chosen: int | None
+    """Index of the choice it became."""
+    score: float | None
+    """The verifier's score in [0, 1]; null when nobody judged it or nothing could be decided."""
+    passed: bool | None
+    verdict: Literal["ok", "unavailable", "timeout"] | None
+    """Whether the verifier could decide; null when it was not asked."""
+    reason: str | None
+    """What the verifier says."""
+    steps: list[float]
+    """Scores of the steps, from verifiers that judge steps."""
+
+
+class DeliberationReport(Reply):
+    """How the answer was found."""
+
+    id: str
+    strategy: dict[str, Any]
+    """What ran, as a request would write it."""
+    verifier: dict[str, Any] | None
+    """What judged, as a request would write it."""
+    seed: int
+    """Send it as `seed` to get the same answer again."""
+    candidates: list[CandidateReport]
+    tokens: int
+    """Of all candidates."""
+    reason: str
+    """Why the search ended."""
+    fallback: str | None
+    """Set when the strategy could not do what it was asked to; says what it did instead."""
+    seconds: float
+    verifier_seconds: float
+
+
+class ChatCompletion(Reply):
+    """OpenAI's `chat.completion`."""
+
+    id: str
+    object: Literal["chat.completion"] = "chat.completion"
+    created: int
+    model: str
+    system_fingerprint: str
+    choices: list[Choice]
+    usage: Usage
+    deliberation: DeliberationReport
+
+
+class ChunkDelta(Reply):
+    """New text. Keys that say nothing are left out."""
+
+    role: Literal["assistant"] | None = None
+    content: str | None = None
+    reasoning_content: str | None = None
+    reasoning: str | None = None
+
+
+class ChunkChoice(Reply):
+    """One choice's part of a chunk."""
+
+    index: int
+    delta: ChunkDelta
+    logprobs: Logprobs | None = None
+    finish_reason: Literal["stop", "length"] | None = None
+
+
+class ChatCompletionChunk(Reply):
+    """OpenAI's `chat.completion.chunk`; the last one carries `deliberation`."""
+
+    id: str
+    object: Literal["chat.completion.chunk"] = "chat.completion.chunk"
+    created: int
+    model: str
+    system_fingerprint: str
+    choices: list[ChunkChoice]
+    usage: Usage | None = None
+    deliberation: DeliberationReport | None = None
+
+    def data(self, with_usage: bool) -> str:
+        """As sent: absent keys left out, except those OpenAI sends as null."""
+        fields = self.model_dump(exclude={"choices", "usage", "deliberation"})
+        fields["choices"] = [
+            choice.model_dump() | {"delta": choice.delta.model_dump(exclude_none=True)} for choice in self.choices
+        ]
+        if with_usage:
+            fields["usage"] = None if self.usage is None else self.usage.model_dump()
+        if self.deliberation is not None:
+            fields["deliberation"] = self.deliberation.model_dump()
+        return to_json(fields).decode()
+
+
+class ModelCard(Reply):
+    """One served model."""
+
+    id: str
+    object: Literal["model"] = "model"
+    created: int
+    owned_by: str = "deliberate"
+    root: str
+    """The served model behind the name."""
+    parent: str | None = None
+    max_model_len: int
+    """Prompt and answer together, in tokens."""
+    strategy: dict[str, Any] | None = None
+    """What a name with a suffix runs."""
+
+
+class ModelList(Reply):
+    """The served models."""
+
+    object: Literal["list"] = "list"
+    data: list[ModelCard]
+
+
+class VerdictReply(Reply):
+    """A verifier's word on one candidate."""
+
+    index: int
+    score: float | None
+    passed: bool | None
+    status: Literal["ok", "unavailable", "timeout"]
+    reason: str
+    steps: list[float]
+
+
+class VerdictList(Reply):
+    """One verdict per candidate, in order."""
+
+    object: Literal["list"] = "list"
+    verifier: dict[str, Any]
+    data: list[VerdictReply]
+
+
+class Tokens(Reply):
+    """Text as token ids."""
+
+    count: int
+    max_model_len: int
+    tokens: list[int]
+    token_strs: list[str]
+
+
+class DetokenizedText(Reply):
+    """Token ids as text."""
+
+    prompt: str
+
+
+class Health(Reply):
+    """The server is well."""
+
+    status: Literal["ok"] = "ok"
+
+
+class Version(Reply):
+    """What runs."""
+
+    version: str

@@ -1,0 +1,46 @@
+"""POST /v1/chat/completions."""
+
+from time import perf_counter
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Header, Request, Response
+
+from deliberate.server.answers import complete
+from deliberate.server.chat import prepare_chat
+from deliberate.server.lifetime import while_connected
+from deliberate.server.replies import ChatCompletion, ChatCompletionChunk
+from deliberate.server.requests import ChatRequest
+from deliberate.server.selection import HEADER, write_strategy
+from deliberate.server.sse import EventStream
+from deliberate.server.state import Server, server_of
+
+router = APIRouter(tags=["chat"])
+
+_RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {
+        "model": ChatCompletion,
+        "description": "The answer; with `stream` the same as chunks, the last of which carries `deliberation`.",
+        "content": {
+            "text/event-stream": {"schema": {"$ref": f"#/components/schemas/{ChatCompletionChunk.__name__}"}},
+        },
+    }
+}
+
+
+@router.post("/v1/chat/completions", response_model=None, responses=_RESPONSES)
+async def chat_completions(
+    body: ChatRequest,
+    request: Request,
+    server: Annotated[Server, Depends(server_of)],
+    strategy: Annotated[
+        str | None, Header(alias=HEADER, description="Like the body's `strategy`: a short name or JSON.")
+    ] = None,
+) -> Response:
+    """Search for an answer. The strategy: body, then header, then model suffix, then `reasoning_effort`."""
+    chat = prepare_chat(server, body, strategy, perf_counter())
+    headers = {HEADER: write_strategy(chat.strategy)}
+    if body.stream:
+        return EventStream(chat, headers)
+    with chat.admitted():
+        answer = await while_connected(request.receive, complete(chat))
+    return Response(answer.model_dump_json(), media_type="application/json", headers=headers)

@@ -1,0 +1,39 @@
+"""POST /tokenize, /detokenize, in vLLM's shape."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+
+from deliberate.engines.errors import InvalidRequest
+from deliberate.server.replies import DetokenizedText, Tokens
+from deliberate.server.requests import DetokenizeRequest, TokenizeRequest
+from deliberate.server.state import Server, server_of
+
+router = APIRouter(tags=["tokens"])
+
+
+@router.post("/tokenize")
+async def tokenize(body: TokenizeRequest, server: Annotated[Server, Depends(server_of)]) -> Tokens:
+    """Token ids of a text, or of a conversation in the model's chat template."""
+    engine = server.pool.find_or_first(body.model).engine
+    tokenizer = engine.tokenizer
+    if body.messages is not None:
+        tokens = tokenizer.apply_chat_template([message.for_template() for message in body.messages])
+    else:
+        tokens = tokenizer.encode(body.prompt or "")
+    return Tokens(
+        count=len(tokens),
+        max_model_len=engine.capabilities.context_length,
+        tokens=tokens,
+        token_strs=[tokenizer.token_bytes(token).decode(errors="replace") for token in tokens],
+    )
+
+
+@router.post("/detokenize")
+async def detokenize(body: DetokenizeRequest, server: Annotated[Server, Depends(server_of)]) -> DetokenizedText:
+    """Text of token ids."""
+    engine = server.pool.find_or_first(body.model).engine
+    size = engine.capabilities.vocabulary_size
+    if (largest := max(body.tokens, default=0)) >= size:
+        raise InvalidRequest(f"tokens holds {largest}; the model has 0 to {size - 1}.", param="tokens")
+    return DetokenizedText(prompt=engine.tokenizer.decode(body.tokens))

@@ -1,0 +1,51 @@
+"""Runs the server on its address until it is told to stop."""
+
+import asyncio
+import socket
+from collections.abc import Callable, Sequence
+
+import uvicorn
+
+from deliberate.server.app import create_app
+from deliberate.server.serving import ServedModel
+from deliberate.server.settings import Settings
+
+
+def serve(settings: Settings, models: Sequence[ServedModel], ready: Callable[[str], None]) -> None:
+    """Serve until SIGTERM or SIGINT; then running requests may take `drain_timeout_seconds` longer.
+
+    `ready` is called with the base URL once requests are answered.
+    """
+    server = AnnouncedServer(settings, models, ready)
+    asyncio.run(server.serve())
+
+
+class AnnouncedServer(uvicorn.Server):
+    """A server that says where it listens."""
+
+    def __init__(self, settings: Settings, models: Sequence[ServedModel], ready: Callable[[str], None]) -> None:
+        super().__init__(
+            uvicorn.Config(
+                create_app(settings, models),
+                host=settings.host,
+                port=settings.port,
+                ssl_certfile=settings.ssl_certfile,
+                ssl_keyfile=settings.ssl_keyfile,
+                log_level=settings.log_level,
+                timeout_graceful_shutdown=settings.drain_timeout_seconds,
+                server_header=False,
+            )
+        )
+        self._settings = settings
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._ready(self._url())
+
+    def _url(self) -> str:
+        port = self.servers[0].sockets[0].getsockname()[1]
+        scheme = "https" if self._settings.ssl_certfile else "http"
+        host = f"[{self._settings.host}]" if ":" in self._settings.host else self._settings.host
+        return f"{scheme}://{host}:{port}/v1"

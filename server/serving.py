@@ -1,0 +1,88 @@
+"""The models a server serves, and how a request's `model` finds one."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from deliberate.engines.errors import EngineStopped, UnknownName
+from deliberate.engines.protocol import Engine
+from deliberate.verifiers.protocol import Resources, VerifierConfig
+from deliberate.verifiers.workers import WorkerPool
+
+
+@dataclass(frozen=True, slots=True)
+class Scorer:
+    """A companion model that scores the policy's candidates; verifiers see it, callers do not."""
+
+    name: str
+    engine: Engine
+
+
+@dataclass(frozen=True, slots=True)
+class ServedModel:
+    """A model that answers requests."""
+
+    name: str
+    engine: Engine
+    created: int = 0
+    """When it was loaded, in seconds since 1970."""
+    scorer: Scorer | None = None
+    default_verifier: VerifierConfig | None = None
+    """Judges where a request's strategy names no verifier."""
+    sampling_defaults: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """Fields of `Sampling` that the model's own generation config sets."""
+
+    @property
+    def engines(self) -> dict[str, Engine]:
+        """By name: the model's own, and its scorer's."""
+        return {self.name: self.engine} | ({} if self.scorer is None else {self.scorer.name: self.scorer.engine})
+
+    def check_alive(self) -> None:
+        """Raises EngineStopped when the model no longer serves."""
+        for name, engine in self.engines.items():
+            if engine.failure is not None:
+                raise EngineStopped(f"The engine of model {name!r} has stopped.") from engine.failure
+
+
+class Pool:
+    """All served models, and what verifiers may use of them."""
+
+    def __init__(self, models: Sequence[ServedModel], workers: WorkerPool) -> None:
+        assert models, "a server serves at least one model"
+        self.models = {model.name: model for model in models}
+        self._workers = workers
+        self._engines = {name: engine for model in models for name, engine in model.engines.items()}
+
+    @property
+    def first(self) -> ServedModel:
+        """The model of requests that may leave it out."""
+        return next(iter(self.models.values()))
+
+    def find(self, name: str) -> tuple[ServedModel, str | None]:
+        """The model and the strategy suffix of `name`: the full name is tried first, then `name:suffix`."""
+        if name in self.models:
+            return self.models[name], None
+        base, colon, suffix = name.rpartition(":")
+        if colon and base in self.models:
+            return self.models[base], suffix
+        raise UnknownName("model", name, self.models, param="model", code="model_not_found")
+
+    def find_or_first(self, name: str | None) -> ServedModel:
+        """The model of that name, or the first."""
+        return self.first if name is None else self.find(name)[0]
+
+    def resources(self, model: ServedModel) -> Resources:
+        """What verifiers of a request to `model` may use."""
+        scorer = None if model.scorer is None else model.scorer.name
+        return Resources(self._workers, self._engines, policy=model.name, scorer=scorer)
+
+    def check_alive(self) -> None:
+        """Raises EngineStopped when any engine no longer serves."""
+        for model in self.models.values():
+            model.check_alive()
+
+    async def close(self) -> None:
+        """Stop all engines and workers."""
+        for engine in self._engines.values():
+            await engine.close()
+        self._workers.close()

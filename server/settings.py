@@ -1,0 +1,79 @@
+"""Everything that can be configured, and the only file that reads the environment.
+
+A field `queue_limit` is read from `DELIBERATE_QUEUE_LIMIT`; mappings and lists are written as JSON.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, PositiveFloat, PositiveInt, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
+"""OpenAI's levels of `reasoning_effort`."""
+
+DEFAULT_EFFORTS: dict[Effort, str] = {
+    "none": "none",
+    "minimal": "none",
+    "low": "adaptive-vote-4",
+    "medium": "adaptive-vote-16",
+    "high": "best-of-16",
+    "xhigh": "best-of-64",
+    "max": "best-of-64",
+}
+
+
+class Settings(BaseSettings):
+    """The server's configuration, frozen from its start."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="DELIBERATE_", frozen=True, extra="forbid", use_attribute_docstrings=True
+    )
+
+    host: str = "127.0.0.1"
+    """Address to listen on; 0.0.0.0 for all."""
+    port: Annotated[int, Field(ge=0, le=65535)] = 8000
+    """Port to listen on; 0 takes a free one."""
+    root_path: str = ""
+    """Path under which a proxy shows the server."""
+    ssl_certfile: Path | None = None
+    """Certificate chain (PEM); with `ssl_keyfile` it turns TLS on."""
+    ssl_keyfile: Path | None = None
+    """Private key (PEM) of the certificate."""
+    cors_origins: tuple[str, ...] = ()
+    """Web origins whose pages may call the server; `["*"]` for all."""
+    api_key: SecretStr | None = None
+    """Key that callers must send; several are separated by commas. None lets everybody in."""
+    log_level: Literal["critical", "error", "warning", "info", "debug"] = "info"
+    """Least severe messages that are logged."""
+
+    queue_limit: PositiveInt = 1024
+    """Candidates that may run or wait at once, over all requests; more get 503 with Retry-After."""
+    max_candidates: PositiveInt = 256
+    """Most candidates that one request may ask for."""
+    retry_after_seconds: PositiveInt = 2
+    """What an overloaded server asks callers to wait."""
+    max_body_bytes: PositiveInt = 4 * 1024 * 1024
+    """Largest request body."""
+    request_timeout_seconds: PositiveFloat = 600.0
+    """A request that takes longer is stopped."""
+    drain_timeout_seconds: PositiveInt = 30
+    """After SIGTERM, how long running requests may still take."""
+    keep_alive_seconds: PositiveFloat = 5.0
+    """A stream that has been silent for this long sends a comment."""
+    progress_seconds: Annotated[float, Field(ge=0)] = 0.5
+    """Least time between two lines of progress in a stream; 0 sends a line for every event."""
+
+    strategy: str = "none"
+    """For requests that choose none: a short name, or a strategy's JSON."""
+    verifier: str | None = None
+    """Default verifier: its kind or its JSON. None takes `likelihood` for models with a companion scorer."""
+    reasoning_effort: dict[Effort, str] = DEFAULT_EFFORTS
+    """Strategy for each `reasoning_effort`. One that needs a verifier, on a model that has none, becomes a majority
+    vote of the same width."""
+
+    @property
+    def api_keys(self) -> tuple[str, ...]:
+        """The accepted keys; empty when everybody may call."""
+        keys = "" if self.api_key is None else self.api_key.get_secret_value()
+        return tuple(key.strip() for key in keys.split(",") if key.strip())

@@ -1,0 +1,32 @@
+"""Who judges when a request's strategy does not say."""
+
+import json
+
+from pydantic import ValidationError
+
+from deliberate.engines.errors import InvalidRequest
+from deliberate.search.registry import explain
+from deliberate.server.serving import ServedModel
+from deliberate.server.settings import Settings
+from deliberate.verifiers.protocol import VerifierConfig
+from deliberate.verifiers.registry import VERIFIERS, parse_verifier
+
+
+def default_verifier(settings: Settings, model: ServedModel) -> VerifierConfig | None:
+    """The operator's choice, else the model's own, else `likelihood` where a companion model scores."""
+    if settings.verifier is not None:
+        return read_verifier(settings.verifier)
+    if model.default_verifier is not None or model.scorer is None:
+        return model.default_verifier
+    return parse_verifier("likelihood")
+
+
+def read_verifier(text: str) -> VerifierConfig:
+    """A verifier from a setting: its kind, or JSON. Raises InvalidRequest."""
+    try:
+        return parse_verifier(json.loads(text) if text.lstrip()[:1] in ("{", "[") else text)
+    except ValidationError as error:
+        known = ", ".join(VERIFIERS)
+        raise InvalidRequest(f"Verifier {text!r}: {explain(error)} (known: {known})", param="verifier") from error
+    except ValueError as error:
+        raise InvalidRequest(f"Verifier {text!r} is not valid JSON: {error}", param="verifier") from error
