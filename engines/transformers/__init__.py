@@ -1,9 +1,10 @@
 """The embedded engine: any Hugging Face causal language model, on CPU or one GPU, with torch alone.
 
 One thread owns the model and repeats three things (`scheduler`): admit waiting work, run one prefill chunk,
-run one decode step for every running sequence. `kv_rows` holds the batch's keys and values, `prefix_cache`
-those of finished work, `sampler` draws tokens, `tokenizer` and `text` turn them into text, `model` loads and
-runs the network with `attention` inside it, and `engine` is the asynchronous face of it all.
+run one decode step for every running sequence. `work` is what it schedules, `kv_rows` holds the batch's keys
+and values, `prefix_cache` those of finished work, `sampler` draws tokens, `tokenizer` turns them into text,
+`model` loads the network and runs it (`fused` for the common architectures, with `attention` inside), and
+`engine` is the asynchronous face of it all.
 """
 
 from deliberate.engines.transformers.engine import TransformersEngine, load

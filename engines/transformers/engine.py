@@ -5,7 +5,6 @@ import os
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TypeVar
@@ -35,9 +34,10 @@ class TransformersEngine:
 
     def __init__(self, model: CausalModel, tokenizer: HuggingFaceTokenizer, limits: Limits) -> None:
         self._tokenizer = tokenizer
-        self._end = tokenizer.end_of_sequence | _as_set(model.generation_defaults.eos_token_id)
+        self.end_of_sequence = tokenizer.end_of_sequence | _as_set(model.generation_defaults.eos_token_id)
+        """Tokens that end a sample by themselves."""
         self._model = model
-        self._scheduler = Scheduler(model, limits, self._end)
+        self._scheduler = Scheduler(model, limits, self.end_of_sequence)
         self._inbox: SimpleQueue[_Command | None] = SimpleQueue()
         self._calls: set[Call] = set()
         self._failure: BaseException | None = None
@@ -74,14 +74,13 @@ class TransformersEngine:
         prompt = tuple(prompt_ids)
         room = self._room(prompt)
         limit = room if sampling.max_tokens is None else min(room, sampling.max_tokens)
-        queue: asyncio.Queue[object] = asyncio.Queue()
-        call = self._open(queue)
+        call = self._open()
         sequences = [Running(call, i, prompt, sampling, limit, self._tokenizer.stream()) for i in range(n)]
         self._inbox.put(lambda scheduler: scheduler.submit([Prefill(call, prompt, sequences)]))
         unfinished = n
         try:
             while unfinished:
-                for delta in await self._next(queue, list[Delta]):
+                for delta in await self._next(call, list[Delta]):
                     unfinished -= delta.finish is not None
                     yield delta
         finally:
@@ -90,15 +89,14 @@ class TransformersEngine:
     async def score(self, sequences: Sequence[Sequence[int]], starts: Sequence[int]) -> list[tuple[float, ...]]:
         for sequence, start in zip(sequences, starts, strict=True):
             self._check_scored(sequence, start)
-        queue: asyncio.Queue[object] = asyncio.Queue()
-        call = self._open(queue)
+        call = self._open()
         pairs = enumerate(zip(sequences, starts, strict=True))
         work = [Prefill(call, tuple(tokens), score_from=start, score_index=i) for i, (tokens, start) in pairs]
         self._inbox.put(lambda scheduler: scheduler.submit(work))
         scores: dict[int, tuple[float, ...]] = {}
         try:
             while len(scores) < len(work):
-                index, logprobs = await self._next(queue, tuple[int, tuple[float, ...]])
+                index, logprobs = await self._next(call, tuple[int, tuple[float, ...]])
                 scores[index] = logprobs
         finally:
             self._close_call(call, len(scores) < len(work))
@@ -137,22 +135,15 @@ class TransformersEngine:
         if self._failure is not None:
             raise EngineStopped(f"The engine stopped: {self._failure!r}") from self._failure
 
-    def _open(self, queue: asyncio.Queue[object]) -> Call:
-        loop = asyncio.get_running_loop()
-
-        def deliver(item: object) -> None:
-            # A loop that was closed under its callers has nobody left to tell.
-            with suppress(RuntimeError):
-                loop.call_soon_threadsafe(queue.put_nowait, item)
-
-        call = Call(deliver)
+    def _open(self) -> Call:
+        call = Call()
         self._calls.add(call)
         return call
 
-    async def _next(self, queue: asyncio.Queue[object], kind: type[T]) -> T:
-        item = await queue.get()
+    async def _next(self, call: Call, kind: type[T]) -> T:
+        result = await call.result()
         self._require_alive()
-        return item  # pyright: ignore[reportReturnType]
+        return result  # pyright: ignore[reportReturnType]
 
     def _close_call(self, call: Call, unfinished: bool) -> None:
         self._calls.discard(call)
@@ -183,22 +174,21 @@ class TransformersEngine:
 
     def _send(self) -> None:
         """Deliver what finished, and from time to time what runs."""
-        outgoing = self._scheduler.finished
-        self._scheduler.finished = []
+        scheduler = self._scheduler
+        outgoing, scheduler.finished = scheduler.finished, []
+        results, scheduler.scored = scheduler.scored, []
         now = time.monotonic()
         if now - self._last_sent >= _SEND_EVERY_S:
             self._last_sent = now
-            outgoing = outgoing + self._scheduler.running
+            outgoing = outgoing + scheduler.running
         deltas: dict[Call, list[Delta]] = {}
         for sequence in outgoing:
             deltas.setdefault(sequence.call, []).append(sequence.take_delta())
-        for call, batch in deltas.items():
-            call.deliver(batch)
+        Call.deliver([*results, *deltas.items()])
 
     def _stopped(self, thread: Future[None]) -> None:
         self._failure = thread.exception() or EngineStopped("it was closed")
-        for call in list(self._calls):
-            call.deliver(None)
+        Call.deliver([(call, None) for call in list(self._calls)])
 
 
 def load(

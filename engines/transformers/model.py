@@ -10,6 +10,7 @@ from transformers import AutoModelForCausalLM
 
 from deliberate.engines.errors import InvalidRequest
 from deliberate.engines.transformers.attention import NAME as ROW_ATTENTION
+from deliberate.engines.transformers.fused import FusedDecoder, can_fuse
 from deliberate.engines.transformers.kv_rows import KVRows
 
 _ALIGN = 4
@@ -50,7 +51,11 @@ class CausalModel:
         if "logits_to_keep" not in inspect.signature(self._model.forward).parameters:
             raise InvalidRequest(f"{path}: the embedded engine cannot run a {self._config.model_type} model.")
         expected = self._own_logits()
-        self._model.set_attn_implementation(_attention(self._config))
+        if can_fuse(self._model):
+            self._run: Any = FusedDecoder(self._model)
+        else:
+            self._model.set_attn_implementation(_attention(self._config))
+            self._run = self._run_modules
         self._check(path, expected)
 
     @property
@@ -88,15 +93,32 @@ class CausalModel:
         ids += [[0] * new] * (padded_rows - count)
         positions = torch.tensor(starts, device=self.device).unsqueeze(1) + torch.arange(new, device=self.device)
         rows.begin(positions, span)
-        output = self._model(
-            input_ids=torch.tensor(ids, device=self.device),
-            position_ids=positions.clamp(max=self.context_length - 1),
-            attention_mask=self._masks(positions, span),
+        logits = self._run(
+            torch.tensor(ids, device=self.device),
+            positions.clamp(max=self.context_length - 1),
+            self._masks(positions, span),
+            rows,
+            torch.tensor(keep, device=self.device),
+        )
+        return logits[:count].float()
+
+    def _run_modules(
+        self,
+        ids: torch.Tensor,
+        positions: torch.Tensor,
+        masks: torch.Tensor | dict[str, torch.Tensor],
+        rows: KVRows,
+        keep: torch.Tensor,
+    ) -> torch.Tensor:
+        """The forward pass of transformers' own modules, for every architecture that is not fused."""
+        return self._model(
+            input_ids=ids,
+            position_ids=positions,
+            attention_mask=masks,
             past_key_values=rows,
             use_cache=True,
-            logits_to_keep=torch.tensor(keep, device=self.device),
-        )
-        return output.logits[:count].float()
+            logits_to_keep=keep,
+        ).logits
 
     def _masks(self, positions: torch.Tensor, span: int) -> torch.Tensor | dict[str, torch.Tensor]:
         """Additive causal masks [rows, 1, new, span]; one per kind of layer where a model has several kinds."""

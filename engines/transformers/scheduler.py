@@ -48,6 +48,8 @@ class Scheduler:
         self._cache = PrefixCache(limits.prefix_cache_tokens)
         self.finished: list[Running] = []
         """Sequences that ended since the caller last looked."""
+        self.scored: list[tuple[Call, object]] = []
+        """Likewise, (index, log-probabilities) of sequences that were scored."""
         self.stats = EngineStats()
 
     @property
@@ -66,7 +68,6 @@ class Scheduler:
 
     def abort(self, call: Call) -> None:
         """Drop everything of a call."""
-        call.aborted = True
         self._waiting = deque(p for p in self._waiting if p.call is not call)
         for i in reversed([i for i, p in enumerate(self._prefills) if p.call is call]):
             self._drop_prefill(i)
@@ -166,7 +167,7 @@ class Scheduler:
             return
         self._cache.store(work.tokens, work.computed, self._prefill_rows, row)
         if work.score_from is not None:
-            work.call.deliver((work.score_index, tuple(work.logprobs)))
+            self.scored.append((work.call, (work.score_index, tuple(work.logprobs))))
             return
         first, count = len(self._running), len(work.sequences)
         self._rows.reserve(first + count, len(work.tokens))

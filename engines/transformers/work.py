@@ -1,7 +1,9 @@
 """The engine's units of work: a call, its sequences, and the prefills that start them."""
 
+import asyncio
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from random import Random
 
@@ -12,12 +14,31 @@ from deliberate.engines.transformers.tokenizer import TokenText
 
 
 class Call:
-    """One call of `generate` or `score`, as the engine's thread sees it."""
+    """One call of `generate` or `score`: where its results go. Compared by identity."""
 
-    def __init__(self, deliver: Callable[[object], None]) -> None:
-        self.deliver = deliver
-        """Hands a list of deltas, or a score, to the waiting caller; safe to call from the engine's thread."""
-        self.aborted = False
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._results: asyncio.Queue[object] = asyncio.Queue()
+
+    async def result(self) -> object:
+        """The next thing delivered; for the caller."""
+        return await self._results.get()
+
+    @staticmethod
+    def deliver(results: Iterable[tuple["Call", object]]) -> None:
+        """Hand results to their callers; from the engine's thread. Each event loop is woken once."""
+        by_loop: dict[asyncio.AbstractEventLoop, list[tuple[Call, object]]] = {}
+        for call, result in results:
+            by_loop.setdefault(call._loop, []).append((call, result))
+        for loop, batch in by_loop.items():
+            # A loop that was closed under its callers has nobody left to tell.
+            with suppress(RuntimeError):
+                loop.call_soon_threadsafe(Call._put, batch)
+
+    @staticmethod
+    def _put(batch: list[tuple["Call", object]]) -> None:
+        for call, result in batch:
+            call._results.put_nowait(result)
 
 
 class Running:
