@@ -1,0 +1,25 @@
+from collections.abc import Iterator
+
+import pytest
+
+from deliberate.engines.scripted import ScriptedEngine
+from deliberate.verifiers.protocol import Problem, Resources
+from deliberate.verifiers.workers import WorkerPool
+
+
+@pytest.fixture(scope="session")
+def workers() -> Iterator[WorkerPool]:
+    pool = WorkerPool(processes=2)
+    yield pool
+    pool.close()
+
+
+@pytest.fixture
+def resources(workers: WorkerPool) -> Resources:
+    engines = {"policy": ScriptedEngine(["ok"]), "scorer": ScriptedEngine(["ok"])}
+    return Resources(workers, engines, policy="policy", scorer="scorer")
+
+
+@pytest.fixture
+def problem() -> Problem:
+    return Problem(({"role": "user", "content": "What is 40 + 2?"},))
