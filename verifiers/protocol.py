@@ -97,7 +97,7 @@ class Resources:
     """Name of the policy's companion model that scores it, where it has one."""
 
 
-class VerifierConfig(BaseModel, ABC, frozen=True, extra="forbid"):
+class VerifierConfig(BaseModel, ABC, frozen=True, extra="forbid", use_attribute_docstrings=True):
     """Base of all verifier configs. `kind` is the name in requests; every other field is an option."""
 
     kind: str
@@ -111,4 +111,7 @@ class VerifierConfig(BaseModel, ABC, frozen=True, extra="forbid"):
 
     def describe(self) -> dict[str, Any]:
         """The config as a request would write it, without defaults."""
-        return {"kind": self.kind, **self.model_dump(exclude_defaults=True, exclude={"kind"})}
+        return {
+            "kind": self.kind,
+            **self.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude={"kind"}),
+        }

@@ -27,6 +27,10 @@ else:
     AnyVerifier = Annotated[discriminated(VERIFIERS), BeforeValidator(_expand)]
 """The type of a config field that takes any verifier, by kind, by full config or as a list."""
 
+for _config in VERIFIERS.values():
+    # Configs that hold other verifiers name the union in a string, because it exists only now.
+    _config.model_rebuild(_types_namespace={"AnyVerifier": AnyVerifier})
+
 _adapter: TypeAdapter[VerifierConfig] = TypeAdapter(AnyVerifier)
 
 
