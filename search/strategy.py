@@ -26,7 +26,7 @@ class Context:
     """How many answers the reply wants, OpenAI's `n`."""
 
 
-class Strategy(BaseModel, ABC, frozen=True, extra="forbid"):
+class Strategy(BaseModel, ABC, frozen=True, extra="forbid", use_attribute_docstrings=True):
     """Base of all strategies. `kind` is the name in requests; every other field is an option."""
 
     kind: str
