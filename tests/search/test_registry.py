@@ -77,5 +77,5 @@ def test_every_field_is_described(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", sorted(STRATEGIES))
 def test_configs_survive_the_wire(kind: str) -> None:
-    strategy = STRATEGIES[kind]()
+    strategy = parse_strategy(kind)
     assert parse_strategy(strategy.describe()) == strategy

@@ -10,7 +10,7 @@ from deliberate.engines.errors import EngineStopped, InvalidRequest, SearchFaile
 from deliberate.engines.protocol import Sampling
 from deliberate.engines.scripted import Reply, ScriptedEngine
 from deliberate.search.events import Cancelled, Chosen, Failed, Sampled, Scored, Streamed
-from deliberate.search.registry import STRATEGIES
+from deliberate.search.registry import STRATEGIES, parse_strategy
 from deliberate.search.strategies.adaptive_vote import AdaptiveVote, leader_probability
 from deliberate.search.strategies.best_of_n import BestOfN
 from deliberate.search.strategies.majority_vote import MajorityVote
@@ -202,7 +202,7 @@ class TestBestOfN:
 
     async def test_more_choices_than_candidates_are_refused(self) -> None:
         config, _ = table({})
-        with pytest.raises(InvalidRequest, match="n = 3 answers.*2 candidates"):
+        with pytest.raises(InvalidRequest, match=r"n = 3 answers.*2 candidates"):
             await search(BestOfN(n=2), ScriptedEngine(["a"]), verifier=config, choices=3)
 
 
@@ -230,7 +230,7 @@ class TestEvery:
     async def test_ends_with_exactly_one_choice_and_leaves_nothing(self, kind: str) -> None:
         config, _ = table({"<answer>1</answer>": 0.5, "<answer>2</answer>": 0.6})
         engine = ScriptedEngine(answers(1, 2, 1))
-        log = await search(STRATEGIES[kind](), engine, verifier=config)
+        log = await search(parse_strategy(kind), engine, verifier=config)
         assert isinstance(log.events[-1], Chosen)
         assert sum(isinstance(e, Chosen) for e in log.events) == 1
         assert log.completion_tokens == engine.stats.generated_tokens_total
@@ -240,13 +240,13 @@ class TestEvery:
     async def test_closing_it_at_any_event_stops_the_engine(self, kind: str, stop_after: int) -> None:
         config, _ = table({"<answer>1</answer>": 0.5})
         engine = ScriptedEngine(answers(1))
-        await first_events(STRATEGIES[kind](), engine, stop_after, verifier=config)
+        await first_events(parse_strategy(kind), engine, stop_after, verifier=config)
         assert engine.stats.running == 0
 
     async def test_a_dying_engine_is_an_error(self, kind: str) -> None:
         config, _ = table({})
         engine = ScriptedEngine([Reply("x" * 100, seconds_per_token=0.001)])
-        task = asyncio.create_task(search(STRATEGIES[kind](), engine, verifier=config))
+        task = asyncio.create_task(search(parse_strategy(kind), engine, verifier=config))
         await asyncio.sleep(0.02)
         engine.fail(RuntimeError("device lost"))
         with pytest.raises(EngineStopped, match="device lost"):
