@@ -70,6 +70,7 @@ def answer_key(answer: str) -> str:
     is not 10, 5 cm is not 5 m). JSON objects and arrays ignore key order and spaces. All else is compared as text
     without regard to case, spacing and closing punctuation.
     """
+    answer = answer.strip()
     if len(answer) > MAX_CHARACTERS:
         digest = hashlib.sha256(" ".join(answer.split()).encode("utf-8", "surrogatepass"))
         return f"sha256:{digest.hexdigest()}"
@@ -100,7 +101,7 @@ def is_expression(text: str) -> bool:
 
 def _bare(answer: str) -> str:
     """Plain arithmetic without the marks that wrap or end an answer."""
-    text = plain(answer).strip(_WRAPPING)
+    text = plain(answer.strip()).strip(_WRAPPING)
     while text.startswith("$") and text.endswith("$") and len(text) > 1:
         text = text[1:-1].strip(_WRAPPING)
     return text.rstrip(".,;:?" + _WRAPPING)

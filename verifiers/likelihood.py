@@ -130,7 +130,9 @@ class LikelihoodVerifier:
         chains = list[_Chain]()
         for candidate in candidates:
             ids = candidate.token_ids if shared and candidate.token_ids is not None else None
-            tokens = tuple(tokenizer.encode(candidate.text)) if ids is None else ids
+            # Texts from outside may hold lone surrogates, which no tokenizer takes.
+            text = candidate.text.encode("utf-8", "replace").decode()
+            tokens = tuple(tokenizer.encode(text)) if ids is None else ids
             # Nothing predicts the first token of all.
             chains.append(_Chain(prompt, tokens) if prompt else _Chain(tokens[:1], tokens[1:]))
         return chains

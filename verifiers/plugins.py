@@ -11,10 +11,11 @@ Config = TypeVar("Config", bound=BaseModel)
 
 
 def subclasses_in(package: ModuleType, base: type[Config]) -> dict[str, type[Config]]:
-    """Every concrete subclass of `base` in the package's modules, by the literal of its `kind` field, sorted."""
+    """Every concrete subclass of `base` in the package's public modules, by the literal of its `kind` field, sorted."""
     found: dict[str, type[Config]] = {}
     for module_info in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
-        if module_info.name.endswith(".registry"):
+        name = module_info.name.rpartition(".")[2]
+        if name == "registry" or name.startswith("_"):
             continue
         module = importlib.import_module(module_info.name)
         for item in vars(module).values():

@@ -57,7 +57,8 @@ class ReferenceVerifier:
     async def verify(self, problem: Problem, candidates: Sequence[Candidate]) -> list[Verdict]:
         answers = await asyncio.to_thread(lambda: [final_answer(candidate.text) for candidate in candidates])
         keys = [None if answer is None else answer_key(answer) for answer in answers]
-        distinct = {key: answer for key, answer in zip(keys, answers, strict=True) if answer is not None}
+        pairs = zip(reversed(keys), reversed(answers), strict=True)  # The first of equal answers speaks for them.
+        distinct = {key: answer for key, answer in pairs if answer is not None}
         verdicts = await asyncio.gather(*(self._judge(answer) for answer in distinct.values()))
         by_key: dict[str | None, Verdict] = {None: Verdict.decided(False, "no final answer found")}
         by_key |= dict(zip(distinct, verdicts, strict=True))

@@ -18,8 +18,8 @@ T = TypeVar("T")
 
 MEMORY_BYTES = 2 << 30
 """Address space of one worker; beyond it a job fails with MemoryError."""
-PRELOAD = ("math_verify", "latex2sympy2_extended")
-"""Imported once, by the process that workers are forked from: slow to import (about a second), safe to fork."""
+PRELOAD = ("deliberate.verifiers._warm_math",)
+"""Imported once, by the process that workers are forked from, so that no job waits for it."""
 
 
 class WorkerLost(Exception):

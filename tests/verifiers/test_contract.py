@@ -37,8 +37,7 @@ def test_every_verifier_is_under_this_contract() -> None:
 
 
 def candidates(texts: Sequence[str] = TEXTS) -> list[Candidate]:
-    # A lone surrogate has no bytes, so no tokenizer can have produced it.
-    return [Candidate(text.encode("utf-8", "replace").decode()) for text in texts]
+    return [Candidate(text) for text in texts]
 
 
 async def judge(kind: str, resources: Resources, problem: Problem, batch: list[Candidate]) -> list[Verdict]:
