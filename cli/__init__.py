@@ -1,1 +1,1 @@
-"""cli"""
+"""The `deliberate` command. `main` lists the commands; each other module is one of them, and imports late."""

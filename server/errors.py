@@ -13,6 +13,7 @@
 Where a retry would repeat a search that was paid for, `x-should-retry: false` asks clients not to.
 """
 
+import asyncio
 import json
 import logging
 from collections.abc import AsyncGenerator
@@ -149,6 +150,11 @@ class Boundary:
         except ClientDisconnect:
             if not started:
                 await Response(status_code=CLIENT_CLOSED_REQUEST)(scope, receive, send)
+        except asyncio.CancelledError:
+            # The server stops and has waited for long enough.
+            if not started:
+                await failure_of(EngineStopped("The server is shutting down.")).response()(scope, receive, send)
+            raise
         except Exception as error:
             if started:
                 raise

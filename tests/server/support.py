@@ -61,9 +61,8 @@ def live(
 ) -> Generator[Live, None, None]:
     """A server with one model `tiny` that says the script."""
     engine = engine or ScriptedEngine(script)
-    config = Settings(
-        **{"port": 0, "log_level": "critical", "drain_timeout_seconds": 1, "verifier": "calculator"} | settings
-    )
+    defaults = {"port": 0, "log_level": "critical", "drain_timeout_seconds": 1, "verifier": "calculator"}
+    config = Settings.model_validate(defaults | settings)
     with (
         running(config, [ServedModel("tiny", engine, created=1)]) as url,
         httpx.Client(base_url=url, timeout=10) as http,

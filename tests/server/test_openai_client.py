@@ -64,10 +64,8 @@ def test_plain_completion(client: OpenAI) -> None:
     assert choice.message.role == "assistant"
     assert choice.message.content is not None and choice.message.content.startswith("<answer>")
     assert extra(choice.message)["reasoning_content"] == extra(choice.message)["reasoning"]
-    assert (
-        reply.usage is not None
-        and reply.usage.total_tokens == reply.usage.prompt_tokens + reply.usage.completion_tokens
-    )
+    usage = reply.usage
+    assert usage is not None and usage.total_tokens == usage.prompt_tokens + usage.completion_tokens
     assert extra(reply)["deliberation"]["strategy"] == {"kind": "none"}
 
 
@@ -105,7 +103,11 @@ def test_streamed_usage_comes_last(client: OpenAI) -> None:
     assert all(chunk.usage is None for chunk in chunks[:-1])
 
 
-async def test_async_client_streams_and_completes(base_url: str) -> None:
+def test_async_client_streams_and_completes(base_url: str) -> None:
+    asyncio.run(_stream_and_complete(base_url))
+
+
+async def _stream_and_complete(base_url: str) -> None:
     async with AsyncOpenAI(base_url=base_url, api_key="-", max_retries=0) as client:
         replies = await asyncio.gather(
             *(client.chat.completions.create(**request(model="tiny:vote-4")) for _ in range(4))

@@ -1,0 +1,103 @@
+"""`deliberate ask`: one question, on a model loaded here or on a running server."""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from deliberate.cli.terminal import told_plainly
+
+if TYPE_CHECKING:
+    from deliberate.cli.sources import Chunk
+
+console = Console(stderr=True, highlight=False)
+"""Progress; the answer goes to standard output."""
+
+
+def ask(
+    question: Annotated[str, typer.Argument(help="What to ask.")],
+    *,
+    strategy: Annotated[str, typer.Option(help="Short name such as vote-8, or JSON.")] = "best-of-16",
+    model: Annotated[
+        str, typer.Option(help="A bundled model, a folder or a Hugging Face id; with --base-url a served one.")
+    ] = "tiny",
+    verifier_model: Annotated[str | None, typer.Option(help="Model that scores the candidates.")] = None,
+    seed: Annotated[int | None, typer.Option(help="The same seed gives the same answer.")] = None,
+    temperature: Annotated[float | None, typer.Option(help="0 is greedy.", show_default="the model's")] = None,
+    max_tokens: Annotated[int | None, typer.Option(help="Most tokens per candidate.")] = None,
+    base_url: Annotated[str | None, typer.Option(help="Ask this server, such as http://127.0.0.1:8000/v1.")] = None,
+    api_key: Annotated[str, typer.Option(envvar="DELIBERATE_API_KEY", help="Key for the server.")] = "-",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the whole search as JSON.")] = False,
+) -> None:
+    """Ask one question; see the candidates, their scores and the choice.
+
+    **Examples**
+
+        deliberate ask "Tom has 3 boxes of 4 pens. How many pens?" --strategy best-of-16
+
+        deliberate ask "What is 17 * 23?" --strategy adaptive-vote-16@calculator --seed 1
+
+        deliberate ask "..." --base-url http://127.0.0.1:8000/v1 --json
+    """
+    from deliberate.cli.sources import from_model, from_server
+
+    fields = {"temperature": temperature, "seed": seed, "max_tokens": max_tokens}
+    body = {
+        "model": model,
+        "messages": [{"role": "user", "content": question}],
+        "strategy": json.loads(strategy) if strategy.startswith("{") else strategy,
+        "stream": True,
+    } | {name: value for name, value in fields.items() if value is not None}
+    with told_plainly():
+        if base_url is not None:
+            chunks = from_server(body, base_url, api_key)
+        else:
+            chunks = from_model(body, model, verifier_model, console)
+        content, deliberation = asyncio.run(follow(chunks))
+    if as_json:
+        typer.echo(json.dumps({"content": content, "deliberation": deliberation}, indent=2, ensure_ascii=False))
+        return
+    show(content, deliberation)
+
+
+async def follow(chunks: "AsyncGenerator[Chunk, None]") -> tuple[str, dict[str, Any]]:
+    """Print what is thought as it comes; give the first answer and the report."""
+    content = ""
+    deliberation: dict[str, Any] = {}
+    async with aclosing(chunks) as stream:
+        async for chunk in stream:
+            for choice in chunk["choices"]:
+                if choice["index"] == 0:
+                    console.print(choice["delta"].get("reasoning", ""), end="", style="dim", markup=False)
+                    content += choice["delta"].get("content", "")
+            deliberation = chunk.get("deliberation") or deliberation
+    console.print()
+    return content, deliberation
+
+
+def show(content: str, deliberation: dict[str, Any]) -> None:
+    """The candidates as a table, then the answer."""
+    table = Table(title=f"{deliberation['strategy']['kind']}, seed {deliberation['seed']}")
+    for column in ("", "#", "Answer", "Score", "Tokens", "Status"):
+        table.add_column(column, overflow="fold")
+    for candidate in deliberation["candidates"]:
+        chosen = candidate["chosen"] is not None
+        table.add_row(*_row(candidate), style="bold green" if chosen else None)
+    console.print(table)
+    console.print(f"{deliberation['tokens']} tokens in {deliberation['seconds']:.1f} s: {deliberation['reason']}")
+    if deliberation["fallback"]:
+        console.print(f"Note: {deliberation['fallback']}", style="yellow")
+    Console(highlight=False, soft_wrap=True).print(content, markup=False)
+
+
+def _row(candidate: dict[str, Any]) -> list[str]:
+    score = "" if candidate["score"] is None else f"{candidate['score']:.3f}"
+    verdict = candidate["verdict"] if candidate["verdict"] not in (None, "ok") else candidate["status"]
+    answer = candidate["answer"] if candidate["answer"] is not None else ""
+    mark = "" if candidate["chosen"] is None else "→"
+    return [mark, str(candidate["index"]), answer, score, str(candidate["tokens"]), verdict]

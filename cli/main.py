@@ -1,0 +1,42 @@
+"""`deliberate`: serve, ask, eval, models, train. Nothing heavy is imported before a command needs it."""
+
+import typer
+
+from deliberate.cli.ask import ask
+from deliberate.cli.models import models
+from deliberate.cli.serve import serve
+
+app = typer.Typer(
+    name="deliberate",
+    help=(
+        "Answers better by spending compute at inference time: samples many solutions, verifies them, and chooses.\n\n"
+        "Start a server with `deliberate serve`, or try it here: "
+        '`deliberate ask "Tom has 3 boxes of 4 pens. How many pens?" --strategy best-of-16`.'
+    ),
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,
+    rich_markup_mode="markdown",
+)
+
+_PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
+"""Commands of other rooms read their arguments, `--help` too, themselves."""
+
+app.command()(serve)
+app.command()(ask)
+app.command()(models)
+
+
+@app.command("eval", context_settings=_PASS_ON, add_help_option=False)
+def evaluate(context: typer.Context) -> None:
+    """Measure strategies on a task: accuracy against tokens, as a table, JSON and a plot."""
+    from deliberate.cli.eval import app as command
+
+    command(context.args, prog_name="deliberate eval")
+
+
+@app.command(context_settings=_PASS_ON, add_help_option=False)
+def train(context: typer.Context) -> None:
+    """Train policies and verifiers."""
+    from deliberate.training.commands import app as command
+
+    command(context.args, prog_name="deliberate train")

@@ -1,0 +1,89 @@
+"""Where the chunks of an answer come from: a model loaded here, or a server."""
+
+import json
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import replace
+from time import perf_counter
+from typing import Any
+
+import httpx
+from pydantic import ValidationError
+from rich.console import Console
+
+from deliberate.engines.errors import DeliberateError, InvalidRequest
+from deliberate.search.registry import explain
+from deliberate.server.chat import prepare_chat
+from deliberate.server.chunks import stream
+from deliberate.server.loading import EngineOptions, find_model, load_model
+from deliberate.server.requests import ChatRequest
+from deliberate.server.serving import Pool
+from deliberate.server.settings import Settings
+from deliberate.server.state import Server
+from deliberate.server.verifier_settings import default_verifier
+from deliberate.verifiers.workers import WorkerPool
+
+Chunk = dict[str, Any]
+
+
+class ServerUnreachable(DeliberateError):
+    """Nothing answers at the address."""
+
+
+async def from_model(
+    body: dict[str, Any], model: str, companion: str | None, console: Console
+) -> AsyncGenerator[Chunk, None]:
+    """Load the model and search here."""
+    source = find_model(model, companion=companion)
+    try:
+        request = ChatRequest.model_validate(body | {"model": source.name})
+    except ValidationError as error:
+        raise InvalidRequest(explain(error)) from error
+    with console.status(f"Loading {source.path}"):
+        loaded = load_model(source, EngineOptions())
+    settings = Settings()
+    ready = replace(loaded, default_verifier=default_verifier(settings, loaded))
+    pool = Pool([ready], WorkerPool())
+    try:
+        chat = prepare_chat(Server.of(settings, pool), request, None, perf_counter())
+        async with aclosing(stream(chat)) as chunks:
+            async for chunk in chunks:
+                yield json.loads(chunk.data(with_usage=False))
+    finally:
+        await pool.close()
+
+
+async def from_server(body: dict[str, Any], base_url: str, api_key: str) -> AsyncGenerator[Chunk, None]:
+    """Ask a running server. Raises InvalidRequest with its message when it refuses."""
+    headers = {"authorization": f"Bearer {api_key}"}
+    url = f"{base_url.rstrip('/')}/chat/completions"
+    timeout = httpx.Timeout(600, connect=10)
+    try:
+        async with (
+            httpx.AsyncClient(headers=headers, timeout=timeout) as client,
+            client.stream("POST", url, json=body) as reply,
+        ):
+            if not reply.is_success:
+                raise InvalidRequest(_message(await reply.aread()))
+            async for line in reply.aiter_lines():
+                if (chunk := _chunk(line)) is not None:
+                    yield chunk
+    except httpx.HTTPError as error:
+        raise ServerUnreachable(f"No answer from {base_url}: {error}. `deliberate serve` starts one.") from error
+
+
+def _chunk(line: str) -> Chunk | None:
+    data = line.removeprefix("data: ")
+    if data == line or data == "[DONE]":
+        return None
+    chunk: Chunk = json.loads(data)
+    if "error" in chunk:
+        raise InvalidRequest(chunk["error"]["message"])
+    return chunk
+
+
+def _message(body: bytes) -> str:
+    try:
+        return str(json.loads(body)["error"]["message"])
+    except (ValueError, KeyError, TypeError):
+        return body.decode(errors="replace")[:500]
