@@ -1,0 +1,93 @@
+"""An engine that remembers its samples, so that strategies can be compared on the same ones."""
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import replace
+
+from deliberate.engines.protocol import (
+    Capabilities,
+    Delta,
+    Engine,
+    EngineStats,
+    Sample,
+    SampleBuilder,
+    Sampling,
+    Tokenizer,
+)
+
+_Key = tuple[tuple[int, ...], str, int]
+
+
+class RecordingEngine:
+    """Passes calls on to an engine and keeps every finished sample and score.
+
+    With `replay` what was drawn before comes from memory: sample `i` of a prompt depends on its seed alone, so a
+    search of width 4 sees the first four samples of an earlier search of width 16.
+    """
+
+    def __init__(self, engine: Engine, *, replay: bool = False) -> None:
+        self._engine = engine
+        self.replay = replay
+        self._samples: dict[_Key, Sample] = {}
+        self._scores: dict[tuple[tuple[int, ...], int], tuple[float, ...]] = {}
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return self._engine.capabilities
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        return self._engine.tokenizer
+
+    @property
+    def stats(self) -> EngineStats:
+        return self._engine.stats
+
+    @property
+    def failure(self) -> BaseException | None:
+        return self._engine.failure
+
+    async def generate(self, prompt_ids: Sequence[int], sampling: Sampling, n: int = 1) -> AsyncGenerator[Delta, None]:
+        keys = [_key(prompt_ids, sampling, i) for i in range(n)]
+        known = [i for i in range(n) if self.replay and keys[i] in self._samples]
+        for i in known:
+            yield _whole(i, self._samples[keys[i]])
+        for first, count in _runs([i for i in range(n) if i not in known]):
+            builders = [SampleBuilder() for _ in range(count)]
+            shifted = sampling.model_copy(update={"seed": sampling.seed + first})
+            async with aclosing(self._engine.generate(prompt_ids, shifted, count)) as deltas:
+                async for delta in deltas:
+                    sample = builders[delta.index].add(delta)
+                    if sample is not None:
+                        self._samples[keys[first + delta.index]] = sample
+                    yield replace(delta, index=first + delta.index)
+
+    async def score(self, sequences: Sequence[Sequence[int]], starts: Sequence[int]) -> list[tuple[float, ...]]:
+        keys = [(tuple(tokens), start) for tokens, start in zip(sequences, starts, strict=True)]
+        missing = [key for key in dict.fromkeys(keys) if not (self.replay and key in self._scores)]
+        if missing:
+            scores = await self._engine.score([tokens for tokens, _ in missing], [start for _, start in missing])
+            self._scores.update(zip(missing, scores, strict=True))
+        return [self._scores[key] for key in keys]
+
+    async def close(self) -> None:
+        await self._engine.close()
+
+
+def _key(prompt_ids: Sequence[int], sampling: Sampling, index: int) -> _Key:
+    return tuple(prompt_ids), sampling.model_copy(update={"seed": 0}).model_dump_json(), sampling.seed + index
+
+
+def _whole(index: int, sample: Sample) -> Delta:
+    return Delta(index, sample.text, sample.token_ids, sample.logprobs, sample.top_logprobs, sample.finish)
+
+
+def _runs(numbers: list[int]) -> list[tuple[int, int]]:
+    """Ascending numbers as (first, count) of consecutive ones."""
+    runs: list[tuple[int, int]] = []
+    for number in numbers:
+        if runs and sum(runs[-1]) == number:
+            runs[-1] = (runs[-1][0], runs[-1][1] + 1)
+        else:
+            runs.append((number, 1))
+    return runs
