@@ -8,7 +8,7 @@ from typing import Any
 
 
 class Unreadable(Exception):
-    """The reference answer is not mathematics that math-verify can read."""
+    """One of the answers is not mathematics that math-verify can read (or it ran out of memory or stack reading it)."""
 
 
 def equal(reference: str, answer: str) -> bool:
@@ -21,9 +21,9 @@ def equal(reference: str, answer: str) -> bool:
     options: dict[str, Any] = {"fallback_mode": "no_fallback", "parsing_timeout": None}
 
     def read(text: str) -> list[Any]:
-        return parse(f"${text.replace('$', '')}$", [LatexExtractionConfig()], **options)
+        parsed = parse(f"${text.replace('$', '')}$", [LatexExtractionConfig()], **options)
+        if not parsed:
+            raise Unreadable(f"{text!r} could not be read as mathematics")
+        return parsed
 
-    gold = read(reference)
-    if not gold:
-        raise Unreadable(f"{reference!r} could not be read as mathematics")
-    return verify(gold, read(answer), timeout_seconds=None)
+    return verify(read(reference), read(answer), timeout_seconds=None)

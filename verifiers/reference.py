@@ -30,8 +30,8 @@ class Reference(VerifierConfig, frozen=True):
 
     Numbers are compared exactly, with their units: a unit that only one side states is not held against the other, a
     percent sign is. Documents and words are compared by their canonical spelling. Other mathematics goes to math-verify
-    in a process that is killed at the time limit; what it cannot decide in time is `timeout`, what is too big to ask is
-    `unavailable`. A reply without an answer is rejected.
+    in a process that is killed at the time limit: what it cannot decide in time is `timeout`, what is too big to ask
+    or cannot be read is `unavailable`. A reply without an answer is rejected.
     """
 
     kind: Literal["reference"] = "reference"

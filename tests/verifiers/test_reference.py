@@ -40,6 +40,11 @@ async def test_equality(answer: str, given: str, passed: bool, resources: Resour
     assert (verdict.passed, verdict.status) == (passed, "ok"), verdict
 
 
+async def test_what_cannot_be_read_is_undecided(resources: Resources) -> None:
+    (verdict,) = await compare(resources, "x(x+1)", "x^{2")
+    assert (verdict.score, verdict.status) == (None, "unavailable")
+
+
 async def test_a_reply_without_an_answer_is_rejected(resources: Resources) -> None:
     (verdict,) = await compare(resources, "42", "")
     assert verdict == Verdict.decided(False, "no final answer found")
