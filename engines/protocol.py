@@ -103,6 +103,11 @@ class EngineStats:
 class Tokenizer(Protocol):
     """Text to token ids and back, without hidden additions."""
 
+    @property
+    def fingerprint(self) -> str:
+        """Equal for two tokenizers exactly when they give the same ids to every text."""
+        ...
+
     def encode(self, text: str) -> list[int]:
         """Ids of `text`; no begin- or end-of-sequence token is added."""
         ...

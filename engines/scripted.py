@@ -41,6 +41,8 @@ class Call:
 class ByteTokenizer:
     """One token per UTF-8 byte."""
 
+    fingerprint = "bytes"
+
     def encode(self, text: str) -> list[int]:
         return list(text.encode())
 

@@ -8,7 +8,7 @@ from deliberate.engines.errors import InvalidRequest
 from deliberate.engines.protocol import Message, Sampling
 from deliberate.search.events import Event
 from deliberate.search.strategy import Context, Strategy
-from deliberate.verifiers.protocol import Judges, Problem, Resources, VerifierConfig
+from deliberate.verifiers.protocol import Judges, Problem, Resources, Verifier, VerifierConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,9 @@ def prepare(
     """
     assert resources.policy is not None, "a search needs a policy"
     engine = resources.engines[resources.policy]
-    config = _verifier_for(strategy, default_verifier)
+    config = strategy.verifier_config or default_verifier if strategy.needs is not None else None
+    verifier = None if config is None else config.build(resources)
+    _check_verifier(strategy, config, verifier)
     if strategy.kind != "none" and choices > strategy.width:
         raise InvalidRequest(
             f"n = {choices} answers were asked of {strategy.width} candidates; "
@@ -51,25 +53,22 @@ def prepare(
             param="n",
         )
     problem = Problem(tuple(messages), tuple(engine.tokenizer.apply_chat_template(messages)))
-    verifier = None if config is None else config.build(resources)
     return Deliberation(strategy, config, Context(problem, engine, sampling, verifier, choices))
 
 
-def _verifier_for(strategy: Strategy, default: VerifierConfig | None) -> VerifierConfig | None:
+def _check_verifier(strategy: Strategy, config: VerifierConfig | None, verifier: Verifier | None) -> None:
     if strategy.needs is None:
-        return None
-    config = strategy.verifier_config or default
-    if config is None:
+        return
+    if config is None or verifier is None:
         raise InvalidRequest(
             f"Strategy {strategy.kind!r} needs a verifier and this model has no default one; "
             'add "verifier": {"kind": ...} to the strategy.',
             param="strategy.verifier",
         )
     levels = list(Judges)
-    if levels.index(config.judges) < levels.index(strategy.needs):
+    if levels.index(verifier.judges) < levels.index(strategy.needs):
         raise InvalidRequest(
             f"Strategy {strategy.kind!r} needs a verifier that judges {strategy.needs}, "
-            f"but {config.kind!r} judges {config.judges} only.",
+            f"but {config.kind!r} judges {verifier.judges} only.",
             param="strategy.verifier",
         )
-    return config

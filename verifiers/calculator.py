@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Literal
 
 from deliberate.verifiers.aggregate import Aggregation, aggregate
 from deliberate.verifiers.equations import Equation, equations
@@ -23,7 +23,6 @@ class Calculator(VerifierConfig, frozen=True):
     """
 
     kind: Literal["calculator"] = "calculator"
-    judges: ClassVar[Judges] = Judges.STEPS
     aggregation: Aggregation = "min"
     """How the steps' scores become the candidate's."""
     step_separator: Separator = "\n"
@@ -37,9 +36,7 @@ class Calculator(VerifierConfig, frozen=True):
 class CalculatorVerifier:
     config: Calculator
 
-    @property
-    def judges(self) -> Judges:
-        return self.config.judges
+    judges = Judges.STEPS
 
     async def verify(self, problem: Problem, candidates: Sequence[Candidate]) -> list[Verdict]:
         return await asyncio.to_thread(lambda: [self._judge(candidate) for candidate in candidates])

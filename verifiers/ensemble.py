@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -21,7 +21,6 @@ class Ensemble(VerifierConfig, frozen=True):
     """
 
     kind: Literal["ensemble"] = "ensemble"
-    judges: ClassVar[Judges] = Judges.OUTCOME
     members: Annotated[tuple["AnyVerifier", ...], Field(min_length=1, max_length=16)]
     """Any verifiers, each with its `weight`."""
 

@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import jsonschema_rs
 from pydantic import ConfigDict, Field, FiniteFloat, model_validator
@@ -28,7 +28,6 @@ class JsonDocument(VerifierConfig, frozen=True):
     model_config = ConfigDict(validate_by_name=True, validate_by_alias=True)
 
     kind: Literal["json"] = "json"
-    judges: ClassVar[Judges] = Judges.OUTCOME
     json_schema: Annotated[dict[str, Any] | bool | None, Field(alias="schema")] = None
     """A JSON Schema (draft 4 to 2020-12, by its `$schema`) to satisfy. References stay inside it, and its patterns are
     without look-around and back-references."""
@@ -44,15 +43,16 @@ class JsonDocument(VerifierConfig, frozen=True):
 
     def build(self, resources: Resources) -> "JsonDocumentVerifier":
         schema = None if self.json_schema is None else json.dumps(self.json_schema)
-        return JsonDocumentVerifier(self.judges, schema, self.timeout_s, resources.workers)
+        return JsonDocumentVerifier(schema, self.timeout_s, resources.workers)
 
 
 @dataclass(frozen=True, slots=True)
 class JsonDocumentVerifier:
-    judges: Judges
     schema: str | None
     timeout_s: float
     workers: WorkerPool
+
+    judges = Judges.OUTCOME
 
     async def verify(self, problem: Problem, candidates: Sequence[Candidate]) -> list[Verdict]:
         return list(await asyncio.gather(*map(self._judge, candidates)))

@@ -8,7 +8,7 @@ without Process Labels" (Yuan 2024, with beta = 1).
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Protocol, TypeAlias, runtime_checkable
+from typing import Literal, TypeAlias
 
 from deliberate.engines.errors import ContextOverflow, EngineStopped, InvalidRequest, Overloaded, UnknownName
 from deliberate.engines.protocol import Engine, Tokenizer
@@ -29,7 +29,6 @@ class Likelihood(VerifierConfig, frozen=True):
     """
 
     kind: Literal["likelihood"] = "likelihood"
-    judges: ClassVar[Judges] = Judges.STEPS
     model: str | None = None
     """The scoring model: a served name, "policy" for the model that answers, None for its companion if it has one."""
     aggregate: Aggregate = "min"
@@ -51,20 +50,9 @@ class Likelihood(VerifierConfig, frozen=True):
         return LikelihoodVerifier(self, scorer, policy)
 
 
-@runtime_checkable
-class Fingerprinted(Protocol):
-    """A tokenizer that can be told apart from others by its content."""
-
-    @property
-    def fingerprint(self) -> str: ...
-
-
 def same_vocabulary(one: Engine, other: Engine) -> bool:
     """Token ids of one engine mean the same in the other."""
-    a, b = one.tokenizer, other.tokenizer
-    if a is b:
-        return True
-    return isinstance(a, Fingerprinted) and isinstance(b, Fingerprinted) and a.fingerprint == b.fingerprint
+    return one.tokenizer.fingerprint == other.tokenizer.fingerprint
 
 
 def _engine(resources: Resources, name: str | None) -> Engine:
@@ -109,9 +97,7 @@ class LikelihoodVerifier:
     scorer: Engine
     policy: Engine | None
 
-    @property
-    def judges(self) -> Judges:
-        return self.config.judges
+    judges = Judges.STEPS
 
     async def verify(self, problem: Problem, candidates: Sequence[Candidate]) -> list[Verdict]:
         chains = self._chains(problem, candidates)

@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 import regex
 from pydantic import Field, FiniteFloat, field_validator
@@ -24,7 +24,6 @@ class Pattern(VerifierConfig, frozen=True):
     """A regular expression, in the syntax of Python's `regex` package (a superset of `re`)."""
 
     kind: Literal["regex"] = "regex"
-    judges: ClassVar[Judges] = Judges.OUTCOME
     pattern: Annotated[str, Field(max_length=2_000)]
     mode: Literal["search", "fullmatch"] = "search"
     """`search` finds it anywhere, `fullmatch` wants the whole text to match."""
@@ -48,9 +47,7 @@ class PatternVerifier:
     config: Pattern
     pattern: regex.Pattern[str]
 
-    @property
-    def judges(self) -> Judges:
-        return self.config.judges
+    judges = Judges.OUTCOME
 
     async def verify(self, problem: Problem, candidates: Sequence[Candidate]) -> list[Verdict]:
         # A thread and not a worker process: `regex` releases the interpreter's lock and keeps its own time limit.

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated, Any, ClassVar, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import BaseModel, Field, FiniteFloat
 
@@ -101,7 +101,6 @@ class VerifierConfig(BaseModel, ABC, frozen=True, extra="forbid", use_attribute_
     """Base of all verifier configs. `kind` is the name in requests; every other field is an option."""
 
     kind: str
-    judges: ClassVar[Judges] = Judges.OUTCOME
     weight: Annotated[FiniteFloat, Field(gt=0)] = 1.0
     """Its share when it stands in a list of verifiers; alone it changes nothing."""
 

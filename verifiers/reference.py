@@ -4,7 +4,7 @@ import asyncio
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, FiniteFloat, StringConstraints
 
@@ -35,7 +35,6 @@ class Reference(VerifierConfig, frozen=True):
     """
 
     kind: Literal["reference"] = "reference"
-    judges: ClassVar[Judges] = Judges.OUTCOME
     answer: Annotated[str, StringConstraints(min_length=1, max_length=100_000)]
     """The right answer: a number, an expression (LaTeX or plain), a word, a JSON document. Not a whole solution."""
     timeout_s: Annotated[FiniteFloat, Field(gt=0, le=30)] = 2.0
@@ -50,9 +49,7 @@ class ReferenceVerifier:
     config: Reference
     workers: WorkerPool
 
-    @property
-    def judges(self) -> Judges:
-        return self.config.judges
+    judges = Judges.OUTCOME
 
     async def verify(self, problem: Problem, candidates: Sequence[Candidate]) -> list[Verdict]:
         answers = await asyncio.to_thread(lambda: [final_answer(candidate.text) for candidate in candidates])

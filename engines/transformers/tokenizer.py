@@ -1,5 +1,6 @@
 """A Hugging Face tokenizer behind the protocol, and its text token by token."""
 
+import hashlib
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +23,7 @@ class HuggingFaceTokenizer:
             raise InvalidRequest(f"{path}: the embedded engine needs a tokenizer.json; this model has none.")
         self._chat_template = chat_template
         self._backend: Any = self._tokenizer.backend_tokenizer
+        self._fingerprint = hashlib.sha256(self._backend.to_str().encode()).hexdigest()
 
     def encode(self, text: str) -> list[int]:
         return self._backend.encode(text, add_special_tokens=False).ids
@@ -52,6 +54,10 @@ class HuggingFaceTokenizer:
                 f"The model's chat template refused the messages: {error}", param="messages"
             ) from error
         return self.encode(text)
+
+    @property
+    def fingerprint(self) -> str:
+        return self._fingerprint
 
     @cached_property
     def end_of_sequence(self) -> frozenset[int]:

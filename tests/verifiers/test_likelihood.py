@@ -32,8 +32,8 @@ class Scorer(ScriptedEngine):
         ]
 
 
-class Named(ByteTokenizer):
-    fingerprint = "bytes"
+class Foreign(ByteTokenizer):
+    fingerprint = "foreign"
 
 
 def lend(pool: WorkerPool, policy: ScriptedEngine, scorer: ScriptedEngine | None = None) -> Resources:
@@ -62,7 +62,7 @@ async def test_aggregates(rule: str, nats: float, workers: WorkerPool) -> None:
 
 
 async def test_one_call_with_exact_ids_for_the_whole_batch(workers: WorkerPool) -> None:
-    policy, scorer = Scorer(Named()), Scorer(Named())
+    policy, scorer = Scorer(), Scorer()
     await judge(lend(workers, policy, scorer), sampled("a"), sampled("b1", end=False), sampled("a"))
     ends = [(*PROMPT, ord("a"), END_OF_SEQUENCE), (*PROMPT, ord("b"), ord("1"))]
     assert scorer.asked == [(ends, [len(PROMPT)] * 2)]
@@ -70,7 +70,7 @@ async def test_one_call_with_exact_ids_for_the_whole_batch(workers: WorkerPool) 
 
 
 async def test_another_vocabulary_reads_the_text(workers: WorkerPool) -> None:
-    policy, scorer = Scorer(), Scorer()
+    policy, scorer = Scorer(), Scorer(Foreign())
     await judge(lend(workers, policy, scorer), sampled("a"))
     template = scorer.tokenizer.apply_chat_template([{"role": "user", "content": "Q"}])
     assert scorer.asked == [([(*template, ord("a"))], [len(template)])]
@@ -92,7 +92,7 @@ async def test_the_policys_own_logprobs_cost_no_call(workers: WorkerPool) -> Non
 
 @pytest.mark.parametrize("rule", ["min", "sum"])
 async def test_the_ratio_to_the_policy(rule: str, workers: WorkerPool) -> None:
-    policy, scorer = Scorer(Named()), Scorer(Named())
+    policy, scorer = Scorer(), Scorer()
     candidates = sampled("a1", [-3.0, -2.0, -1.0]), sampled("a1")
     verdicts = await judge(lend(workers, policy, scorer), *candidates, ratio=True, aggregate=rule)
     nats = {"min": 0.0, "sum": 2.0}[rule]
@@ -132,7 +132,7 @@ def test_an_unknown_model_is_named_with_the_alternatives(workers: WorkerPool) ->
 
 
 def test_a_ratio_needs_two_models_of_one_vocabulary(workers: WorkerPool) -> None:
-    for resources in (lend(workers, Scorer()), lend(workers, Scorer(), Scorer())):
+    for resources in (lend(workers, Scorer()), lend(workers, Scorer(), Scorer(Foreign()))):
         with pytest.raises(InvalidRequest, match="log-ratio"):
             Likelihood(ratio=True).build(resources)
 

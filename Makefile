@@ -1,0 +1,72 @@
+# Everything a user or a developer does here. `make help` lists it.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+ROOMS = bench cli engines models search server training verifiers
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help serve test test-openai-2 dev check format bench openapi eval train-tiny clean
+
+help:  ## This list
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+serve: $(VENV)/.serve  ## Serve http://127.0.0.1:8000/v1 with the bundled model (ARGS="..." for options)
+	$(BIN)/deliberate serve $(ARGS)
+
+test: $(VENV)/.test test-openai-2  ## Install what the tests need and run all of them
+	$(BIN)/pytest $(ARGS)
+
+test-openai-2: $(VENV)/.test $(VENV)-openai-2/.done  ## The client tests once more, with version 2 of the openai client
+	$(BIN)/python -m tests.with_scripted_server $(VENV)-openai-2/bin/pytest --noconftest -q \
+		-p no:cacheprovider tests/server/test_openai_client.py
+
+dev: $(VENV)/.dev  ## Install the developers' tools as well
+	@mkdir -p .typecheck/deliberate
+	@for room in $(ROOMS); do ln -sfn ../../$$room .typecheck/deliberate/$$room; done
+
+check: dev  ## Format, lint, types, import rules
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright --pythonpath $(BIN)/python
+	$(BIN)/lint-imports
+
+format: dev  ## Put the code into the project's format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(VENV)/.serve  ## Measure the embedded engine beside plain generate
+	$(BIN)/python -m deliberate.bench.engine $(ARGS)
+
+eval: $(VENV)/.serve  ## Measure the strategies on held-out word problems
+	$(BIN)/deliberate eval --task word_problems $(ARGS)
+
+openapi: $(VENV)/.serve  ## Write openapi.yaml anew from the code
+	$(BIN)/python -m deliberate.server.openapi > openapi.yaml
+
+train-tiny: $(VENV)/.serve  ## Make the bundled models again from nothing (about 40 minutes; resumes when interrupted)
+	$(BIN)/deliberate train tiny --output models $(ARGS)
+
+clean:  ## Remove what the targets above made
+	rm -rf $(VENV) $(VENV)-openai-2 .typecheck build *.egg-info .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+
+$(VENV)/bin/pip:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.serve: pyproject.toml | $(VENV)/bin/pip
+	$(BIN)/pip install --quiet --editable '.[plots]'
+	@touch $@
+
+$(VENV)/.test: pyproject.toml | $(VENV)/bin/pip
+	$(BIN)/pip install --quiet --editable '.[test]'
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml | $(VENV)/bin/pip
+	$(BIN)/pip install --quiet --editable '.[dev]'
+	@touch $@
+
+$(VENV)-openai-2/.done: pyproject.toml
+	$(PYTHON) -m venv $(VENV)-openai-2
+	$(VENV)-openai-2/bin/pip install --quiet 'openai>=2,<3' 'pytest>=8.4,<10' 'pytest-asyncio>=1.2,<2' 'pytest-timeout>=2.4,<3'
+	@touch $@
