@@ -45,15 +45,16 @@ def ask(
         deliberate ask "..." --base-url http://127.0.0.1:8000/v1 --json
     """
     from deliberate.cli.sources import from_model, from_server
+    from deliberate.server.selection import read_strategy
 
     fields = {"temperature": temperature, "seed": seed, "max_tokens": max_tokens}
-    body = {
+    body: dict[str, Any] = {
         "model": model,
         "messages": [{"role": "user", "content": question}],
-        "strategy": json.loads(strategy) if strategy.startswith("{") else strategy,
         "stream": True,
     } | {name: value for name, value in fields.items() if value is not None}
     with told_plainly():
+        body["strategy"] = read_strategy(strategy, "--strategy").describe()
         if base_url is not None:
             chunks = from_server(body, base_url, api_key)
         else:
@@ -96,7 +97,7 @@ def show(content: str, deliberation: dict[str, Any]) -> None:
 
 
 def _row(candidate: dict[str, Any]) -> list[str]:
-    score = "" if candidate["score"] is None else f"{candidate['score']:.3f}"
+    score = "" if candidate["score"] is None else f"{candidate['score']:.3g}"
     verdict = candidate["verdict"] if candidate["verdict"] not in (None, "ok") else candidate["status"]
     answer = candidate["answer"] if candidate["answer"] is not None else ""
     mark = "" if candidate["chosen"] is None else "→"

@@ -48,6 +48,8 @@ def find_model(model: str, *, name: str | None = None, companion: str | None = N
     if not folder.is_dir():
         if _looks_like_a_folder(model):
             raise InvalidRequest(f"There is no model folder {model!r}. {_alternatives()}", param="model")
+        if model == DEFAULT_MODEL:
+            raise InvalidRequest("The bundled model is missing; `deliberate train tiny` makes it.", param="model")
         return ModelSource(name or model, model, companion)
     return ModelSource(name or folder.resolve().name, str(folder), companion or _companion(folder))
 

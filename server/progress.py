@@ -63,7 +63,7 @@ class Progress:
         self._untold_scores = False
         verdicts = [record.verdict for record in self._log.candidates if record.verdict is not None]
         scores = [verdict.score for verdict in verdicts if verdict.score is not None]
-        best = f", best {max(scores):.2f}" if scores else ""
+        best = f", best {max(scores):.2g}" if scores else ""
         undecided = f", {len(verdicts) - len(scores)} undecided" if len(scores) < len(verdicts) else ""
         candidates = _plural(len(verdicts), "candidate")
         return self._told(f"Scored {len(verdicts)} {candidates} with {self._verifier}{best}{undecided}")

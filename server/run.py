@@ -1,6 +1,7 @@
 """Runs the server on its address until it is told to stop."""
 
 import asyncio
+import logging
 import socket
 from collections.abc import Callable, Sequence
 
@@ -36,6 +37,8 @@ class AnnouncedServer(uvicorn.Server):
                 server_header=False,
             )
         )
+        # `ready` says what uvicorn would say about its start.
+        logging.getLogger("uvicorn.error").setLevel(max(logging.WARNING, logging.getLogger("uvicorn.error").level))
         self._settings = settings
         self._ready = ready
 

@@ -15,6 +15,8 @@ from deliberate.server.lifetime import while_connected
 
 DONE = "[DONE]"
 KEEP_ALIVE = b": keep-alive\n\n"
+READER_SECONDS = 30.0
+"""After the deadline, a client that does not read what is sent is cut off."""
 
 
 class EventStream(Response):
@@ -27,6 +29,7 @@ class EventStream(Response):
         del self.headers["content-length"]
         self._chat = chat
         self._keep_alive_seconds = chat.server.settings.keep_alive_seconds
+        self._longest = chat.server.settings.request_timeout_seconds + READER_SECONDS
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         with self._chat.admitted():
@@ -35,7 +38,7 @@ class EventStream(Response):
     async def _send_all(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         line = _Line(send)
-        async with asyncio.TaskGroup() as group:
+        async with asyncio.timeout(self._longest), asyncio.TaskGroup() as group:
             keeper = group.create_task(line.keep_alive(self._keep_alive_seconds))
             async with aclosing(guarded(_data(self._chat))) as events:
                 async for data in events:

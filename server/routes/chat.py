@@ -1,5 +1,6 @@
 """POST /v1/chat/completions."""
 
+import asyncio
 from time import perf_counter
 from typing import Annotated, Any
 
@@ -37,7 +38,8 @@ async def chat_completions(
     ] = None,
 ) -> Response:
     """Search for an answer. The strategy: body, then header, then model suffix, then `reasoning_effort`."""
-    chat = prepare_chat(server, body, strategy, perf_counter())
+    # In a thread: tokenizing a large prompt takes seconds, in which other streams must go on.
+    chat = await asyncio.to_thread(prepare_chat, server, body, strategy, perf_counter())
     headers = {HEADER: write_strategy(chat.strategy)}
     if body.stream:
         return EventStream(chat, headers)

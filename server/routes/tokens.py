@@ -1,5 +1,6 @@
 """POST /tokenize, /detokenize, in vLLM's shape."""
 
+import asyncio
 from typing import Annotated
 
 from fastapi import APIRouter, Depends
@@ -18,9 +19,10 @@ async def tokenize(body: TokenizeRequest, server: Annotated[Server, Depends(serv
     engine = server.pool.find_or_first(body.model).engine
     tokenizer = engine.tokenizer
     if body.messages is not None:
-        tokens = tokenizer.apply_chat_template([message.for_template() for message in body.messages])
+        messages = [message.for_template() for message in body.messages]
+        tokens = await asyncio.to_thread(tokenizer.apply_chat_template, messages)
     else:
-        tokens = tokenizer.encode(body.prompt or "")
+        tokens = await asyncio.to_thread(tokenizer.encode, body.prompt or "")
     return Tokens(
         count=len(tokens),
         max_model_len=engine.capabilities.context_length,

@@ -1,5 +1,6 @@
 """POST /v1/verify: any verifier, on texts from anywhere."""
 
+import asyncio
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
@@ -20,7 +21,8 @@ async def verify(body: VerifyRequest, request: Request, server: Annotated[Server
     server.admission.check_width(len(body.candidates), "candidates")
     verifier = body.verifier.build(server.pool.resources(model))
     messages = tuple(message.for_template() for message in body.messages)
-    problem = Problem(messages, tuple(model.engine.tokenizer.apply_chat_template(messages)))
+    prompt_ids = await asyncio.to_thread(model.engine.tokenizer.apply_chat_template, messages)
+    problem = Problem(messages, tuple(prompt_ids))
     candidates = [Candidate(text) for text in body.candidates]
     with server.admission.slots(len(candidates)):
         verdicts = await while_connected(request.receive, verifier.verify(problem, candidates))

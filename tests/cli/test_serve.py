@@ -1,0 +1,101 @@
+"""`deliberate serve`: a real process with a real, random model."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from typer.testing import CliRunner
+
+from deliberate.cli.main import app
+
+from ..engines.tiny_models import make_model
+
+COMMAND = [sys.executable, "-c", "from deliberate.cli.main import app; app(prog_name='deliberate')"]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random model whose record names a companion."""
+    folder = tmp_path_factory.mktemp("models")
+    make_model(folder / "judge", seed=1)
+    path = make_model(folder / "policy")
+    (path / "deliberate.json").write_text(json.dumps({"verifier": "judge"}))
+    return path
+
+
+@pytest.fixture(scope="module")
+def served(model: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """Base URL and process of a server that is ready."""
+    start = time.monotonic()
+    options = ["--port", "0", "--served-model-name", "mine", "--max-batch", "8", "--threads", "1"]
+    process = subprocess.Popen([*COMMAND, "serve", str(model), *options], stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        ready = process.stdout.readline()
+        # 15 s are promised; the tests share their cores with others.
+        assert time.monotonic() - start < 45
+        assert ready.startswith("Ready: mine at http://127.0.0.1:")
+        assert process.stdout.readline().startswith(f"Try:   curl {ready.split()[-1]}/chat/completions")
+        yield ready.split()[-1], process
+    finally:
+        process.kill()
+        process.wait(timeout=10)
+
+
+def test_serves_until_it_is_told_to_stop(served: tuple[str, subprocess.Popen[str]]) -> None:
+    url, process = served
+    assert [card["id"] for card in httpx.get(f"{url}/models").json()["data"]] == ["mine"]
+    body = {"model": "mine", "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 8, "seed": 1}
+    replies = [
+        httpx.post(f"{url}/chat/completions", json=body | {"strategy": strategy}, timeout=60).json()
+        for strategy in ("none", "vote-3", "best-of-3", "weighted-vote-3", "adaptive-vote-3", "best-of-3")
+    ]
+    assert replies[2]["deliberation"]["verifier"] == {"kind": "likelihood"}
+    assert replies[2]["choices"] == replies[5]["choices"]
+    assert all(0 < reply["usage"]["completion_tokens"] <= 24 for reply in replies)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=10) in (0, -signal.SIGTERM)
+
+
+def test_missing_folder_names_the_bundled_models() -> None:
+    result = CliRunner().invoke(app, ["serve", "./nowhere"], env={"COLUMNS": "200"})
+    assert result.exit_code == 2
+    assert "'./nowhere'" in result.stderr
+    assert "Bundled models:" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [(["--port", "70000"], "port"), (["--log-level", "loud"], "'loud'"), (["--request-timeout", "-1"], "-1")],
+)
+def test_wrong_settings(arguments: list[str], expected: str) -> None:
+    result = CliRunner().invoke(app, ["serve", "./nowhere", *arguments], env={"COLUMNS": "200"})
+    assert result.exit_code == 2
+    assert expected in result.stderr
+
+
+def test_environment_is_read() -> None:
+    result = CliRunner().invoke(app, ["serve", "./nowhere"], env={"DELIBERATE_QUEUE_LIMIT": "0", "COLUMNS": "200"})
+    assert "queue_limit" in result.stderr
+
+
+@pytest.mark.parametrize("command", [[], ["serve"], ["ask"], ["models"], ["eval"], ["train"]])
+def test_help_teaches(command: list[str]) -> None:
+    result = CliRunner().invoke(app, [*command, "--help"], env={"COLUMNS": "200"})
+    assert result.exit_code == 0
+    if command in (["serve"], ["ask"], ["models"]):
+        assert f"deliberate {command[0]}" in result.stdout
+
+
+def test_help_is_quick_because_nothing_heavy_is_imported() -> None:
+    script = "import deliberate.cli.main, sys; print({'torch', 'transformers', 'fastapi', 'sympy'} & set(sys.modules))"
+    start = time.monotonic()
+    shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    assert shown.strip() == "set()"
+    assert time.monotonic() - start < 3
