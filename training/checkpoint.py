@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import PreTrainedModel
+from transformers import Qwen2ForCausalLM
+
+from deliberate.training.hub import save_model
 
 _STATE = "trainer_state.pt"
 _PREFIX = "checkpoint-"
@@ -44,12 +46,12 @@ class CheckpointError(ValueError):
     """A folder holds a checkpoint of some other run."""
 
 
-def save(folder: Path, model: PreTrainedModel, optimizer: list[dict[str, Any]], progress: Progress, run: str) -> None:
+def save(folder: Path, model: Qwen2ForCausalLM, optimizer: list[dict[str, Any]], progress: Progress, run: str) -> None:
     """Write `checkpoint-<step>` under `folder`: it appears whole or not at all. `run` identifies the configuration."""
     target = folder / f"{_PREFIX}{progress.step}"
     partial = folder / f"partial-{progress.step}"
     shutil.rmtree(partial, ignore_errors=True)
-    model.save_pretrained(partial)
+    save_model(model, partial)
     torch.save({"optimizer": optimizer, "progress": asdict(progress), "run": run}, partial / _STATE)
     shutil.rmtree(target, ignore_errors=True)
     os.replace(partial, target)

@@ -25,7 +25,7 @@ def tiny(
     verifier_steps: Annotated[
         int | None, typer.Option(min=1, help="Length of the verifier's run; the recipe's by default.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the policy; the verifier's is the next one.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the weights, the data and the held-out problems.")] = 0,
     problems: Annotated[int, typer.Option(min=1, help="Held-out problems to measure both models on.")] = 500,
     side_by_side: Annotated[
         bool, typer.Option(help="Train both at once in two processes, or one after the other.")

@@ -40,6 +40,12 @@ class SFTConfig(BaseModel):
     weight_decay: float = Field(default=0.1, ge=0, description="Decoupled decay of the hidden matrices.")
     max_grad_norm: float = Field(default=1.0, gt=0, description="Gradients are scaled down to this norm.")
     per_device_train_batch_size: int = Field(default=24, gt=0, description="Examples per step.")
+    logit_scale: float = Field(
+        default=1.0,
+        gt=0,
+        description="Factor on the finished model's logits, put into its last norm. Below 1 it is less sure of itself: "
+        "sampling at temperature T is then as sampling at T / logit_scale before.",
+    )
     bf16: bool = Field(
         default=False,
         description="bfloat16 autocast. A gain on GPUs and on CPUs with AVX512-BF16 or AMX, a loss on others.",

@@ -8,12 +8,11 @@ import hashlib
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedTokenizerBase
 
+from deliberate.training.hub import ChatTokenizer
 from deliberate.training.tasks import Problem, Task
 
 WINDOW = 32
@@ -53,7 +52,7 @@ class BatchStream:
     def __init__(
         self,
         task: Task,
-        tokenizer: PreTrainedTokenizerBase,
+        tokenizer: ChatTokenizer,
         *,
         seed: int,
         batch_size: int,
@@ -62,7 +61,7 @@ class BatchStream:
     ) -> None:
         """`system_prompt_share` of the examples open with one of the task's system prompts."""
         self._task = task
-        self._tokenizer: Any = tokenizer
+        self._tokenizer = tokenizer
         self._seed = seed
         self._batch_size = batch_size
         self._difficulty = difficulty
@@ -84,16 +83,14 @@ class BatchStream:
         return [self._collate(batch) for batch in batches]
 
     def _example(self, problem: Problem, rng: random.Random) -> _Example:
-        messages = [{"role": "user", "content": problem.question}]
-        if rng.random() < self._system_prompt_share:
-            messages.insert(0, {"role": "system", "content": rng.choice(self._task.system_prompts)})
-        prompt = self._tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=False)
-        completion = self._tokenizer(problem.solution, add_special_tokens=False).input_ids
-        return _Example(list(prompt), [*completion, self._tokenizer.eos_token_id])
+        addressed = rng.random() < self._system_prompt_share
+        system = rng.choice(self._task.system_prompts) if addressed else None
+        prompt = self._tokenizer.prompt(problem.question, system)
+        return _Example(prompt, [*self._tokenizer.encode(problem.solution), self._tokenizer.end_id])
 
     def _collate(self, examples: list[_Example]) -> Batch:
         width = max(map(len, examples))
-        ids = torch.full((len(examples), width), self._tokenizer.pad_token_id)
+        ids = torch.full((len(examples), width), self._tokenizer.pad_id)
         labels = torch.full((len(examples), width), IGNORED)
         for row, example in enumerate(examples):
             ids[row, : len(example)] = torch.tensor(example.prompt + example.completion)

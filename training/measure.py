@@ -14,9 +14,10 @@ from math import exp
 from statistics import fmean
 
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel
 
 from deliberate.training import rollout
+from deliberate.training.hub import ChatTokenizer
 from deliberate.training.tasks import Problem, Task
 
 _STEP = re.compile(r"(-?\d+) ([-+*/]) (-?\d+) = (-?\d+)")
@@ -41,7 +42,7 @@ class Candidate:
 def sample_candidates(
     task: Task,
     problems: Sequence[Problem],
-    tokenizer: PreTrainedTokenizerBase,
+    tokenizer: ChatTokenizer,
     policy: PreTrainedModel,
     verifier: PreTrainedModel,
     *,
@@ -52,7 +53,7 @@ def sample_candidates(
 ) -> list[list[Candidate]]:
     """`n` candidates for each problem."""
     generator = torch.Generator(policy.device).manual_seed(seed)
-    prompts = [_prompt(tokenizer, problem) for problem in problems]
+    prompts = [tokenizer.prompt(problem.question) for problem in problems]
     samples = rollout.sample(
         policy, prompts, n=n, temperature=temperature, max_new_tokens=max_new_tokens, generator=generator
     )
@@ -64,7 +65,7 @@ def sample_candidates(
     minima = iter([min(score) for score in scores])
     groups = list[list[Candidate]]()
     for problem, group in zip(problems, samples, strict=True):
-        texts = [str(tokenizer.decode(sample.tokens, skip_special_tokens=True)) for sample in group]
+        texts = [tokenizer.decode(sample.tokens) for sample in group]
         groups.append(
             [
                 Candidate(
@@ -140,8 +141,3 @@ def _holds(a: str, operation: str, b: str, c: str) -> bool:
     if operation == "/":
         return right != 0 and left / right == Fraction(c)
     return {"+": left + right, "-": left - right, "*": left * right}[operation] == Fraction(c)
-
-
-def _prompt(tokenizer: PreTrainedTokenizerBase, problem: Problem) -> list[int]:
-    messages = [{"role": "user", "content": problem.question}]
-    return list(tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=False))

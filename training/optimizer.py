@@ -8,7 +8,7 @@ bundled models it matters more than anything else: a loss of 0.354 against AdamW
 from typing import Any
 
 import torch
-from transformers import PreTrainedModel
+from transformers import Qwen2ForCausalLM
 
 from deliberate.training.muon import Muon
 
@@ -16,9 +16,9 @@ from deliberate.training.muon import Muon
 class HybridOptimizer:
     """The two optimizers behind one interface, at one learning rate."""
 
-    def __init__(self, model: PreTrainedModel, weight_decay: float) -> None:
-        """Sorts the parameters of a causal LM whose blocks are `model.model.layers`; `weight_decay` is Muon's."""
-        hidden = {id(p): p for p in model.get_decoder().layers.parameters() if p.ndim == 2}
+    def __init__(self, model: Qwen2ForCausalLM, weight_decay: float) -> None:
+        """Sorts the parameters of the model; `weight_decay` is Muon's."""
+        hidden = {id(p): p for p in model.model.layers.parameters() if p.ndim == 2}
         rest = [p for p in model.parameters() if id(p) not in hidden]
         self._parts: tuple[torch.optim.Optimizer, ...] = (
             Muon(hidden.values(), weight_decay=weight_decay),
@@ -44,8 +44,7 @@ class HybridOptimizer:
 def scheduled_rate(step: int, *, peak: float, warmup_steps: int, decay_steps: int, max_steps: int) -> float:
     """Learning rate of update `step` (from 0): linear up over the warm-up, flat, linear to zero over the decay.
 
-    With no decay steps the rate does not depend on `max_steps`, so a run of N steps is exactly the beginning of
-    any longer one.
+    Up to the decay the rate does not depend on `max_steps`, so runs of different length begin alike.
     """
     warm = min(1.0, (step + 1) / warmup_steps) if warmup_steps else 1.0
     cool = min(1.0, (max_steps - step) / decay_steps) if decay_steps else 1.0

@@ -1,7 +1,7 @@
 """Progress bars of training runs, and running several side by side, each in a process of its own."""
 
 import multiprocessing
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from queue import Empty, Queue
@@ -37,7 +37,7 @@ class TrainingBars:
 
 
 @contextmanager
-def training_bars(configs: Sequence[SFTConfig]) -> Iterator[TrainingBars]:
+def training_bars(configs: Sequence[SFTConfig]) -> Generator[TrainingBars]:
     """Bars for these runs, drawn until the block ends."""
     columns = (
         TextColumn("{task.description}"),

@@ -16,13 +16,14 @@ from typing import Any
 import tokenizers
 import torch
 import transformers
-from transformers import AutoTokenizer, GenerationConfig, PreTrainedTokenizerBase, Qwen2Config, Qwen2ForCausalLM
+from transformers import GenerationConfig, Qwen2Config, Qwen2ForCausalLM
 
 from deliberate.training import checkpoint
 from deliberate.training.artifact import FILE_NAME, Artifact, file_hash
 from deliberate.training.checkpoint import Progress
 from deliberate.training.config import SFTConfig
 from deliberate.training.data import IGNORED, Batch, BatchStream
+from deliberate.training.hub import ChatTokenizer, load_model, move_model, save_model
 from deliberate.training.optimizer import HybridOptimizer, scheduled_rate
 from deliberate.training.tasks import load_task
 
@@ -103,7 +104,7 @@ class _Trainer:
     def __init__(self, config: SFTConfig) -> None:
         self.config = config
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(config.tokenizer)
+        self.tokenizer = ChatTokenizer(config.tokenizer)
         self.progress = Progress()
         task = load_task(config.task)
         self.stream = BatchStream(
@@ -116,8 +117,8 @@ class _Trainer:
         )
         config.output_dir.mkdir(parents=True, exist_ok=True)
         saved = checkpoint.load_latest(config.output_dir, _identity(config), self.device)
-        model = _new_model(config, self.tokenizer) if saved is None else _load_model(saved.model)
-        self.model = model.to(self.device)
+        model = _new_model(config, self.tokenizer) if saved is None else load_model(saved.model)
+        self.model = move_model(model, self.device)
         self.optimizer = HybridOptimizer(self.model, config.weight_decay)
         if saved is not None:
             self.progress = saved.progress
@@ -175,22 +176,18 @@ def _due(step: int, interval: int, last: int) -> bool:
     return step % interval == 0 or step == last
 
 
-def _new_model(config: SFTConfig, tokenizer: PreTrainedTokenizerBase) -> Qwen2ForCausalLM:
+def _new_model(config: SFTConfig, tokenizer: ChatTokenizer) -> Qwen2ForCausalLM:
     torch.manual_seed(config.seed)
     shape = Qwen2Config(
         **config.model.model_dump(),
         vocab_size=len(tokenizer),
-        max_position_embeddings=tokenizer.model_max_length,
+        max_position_embeddings=tokenizer.context_length,
         tie_word_embeddings=True,
         bos_token_id=None,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
+        eos_token_id=tokenizer.end_id,
+        pad_token_id=tokenizer.pad_id,
     )
     return Qwen2ForCausalLM(shape)
-
-
-def _load_model(folder: Path) -> Qwen2ForCausalLM:
-    return Qwen2ForCausalLM.from_pretrained(folder, dtype=torch.float32)
 
 
 _NO_EFFECT = {"name", "summary", "command", "verifier", "output_dir", "tokenizer", "logging_steps", "save_steps"}
@@ -224,10 +221,12 @@ def _drop_metrics_after(path: Path, step: int) -> None:
 def _export(config: SFTConfig, trainer: _Trainer) -> Artifact:
     folder, tokenizer, progress = config.output_dir, trainer.tokenizer, trainer.progress
     trainer.model.generation_config = GenerationConfig(
-        eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id, do_sample=True, temperature=0.8
+        eos_token_id=tokenizer.end_id, pad_token_id=tokenizer.pad_id, do_sample=True, temperature=0.8
     )
-    trainer.model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    with torch.no_grad():
+        trainer.model.model.norm.weight.mul_(config.logit_scale)
+    save_model(trainer.model, folder)
+    tokenizer.save(folder)
     last = json.loads((folder / METRICS).read_text(encoding="utf-8").splitlines()[-1])
     artifact = Artifact(
         name=config.name,

@@ -48,8 +48,6 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int = 1024) -> PreTrainedT
         ]
     )
     tokenizer.decoder = decoders.ByteLevel()
-    tags = [AddedToken(tag, special=False, normalized=False) for tag in TAGS]
-    tokenizer.add_tokens(tags)
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size - len(TAGS),
         special_tokens=list(SPECIAL_TOKENS),
@@ -57,7 +55,7 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int = 1024) -> PreTrainedT
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer)
-    tokenizer.add_tokens(tags)
+    tokenizer.add_tokens([AddedToken(tag, special=False, normalized=False) for tag in TAGS])  # pyright: ignore[reportUnknownMemberType]
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         pad_token=PAD,

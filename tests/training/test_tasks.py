@@ -1,0 +1,118 @@
+import re
+from fractions import Fraction
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from deliberate.training.tasks import Problem, UnknownTaskError, load_task, task_names
+from deliberate.training.tasks._word_problem_text import STEPS
+from deliberate.training.tasks.word_problems import DIFFICULTIES, LARGEST, split_of
+
+TASK = load_task("word_problems")
+STEP = re.compile(r"(\d+) ([-+*/]) (\d+) = (\d+)")
+
+
+def recompute(problem: Problem) -> str:
+    """The answer that the worked solution's own arithmetic leads to, line by line."""
+    opening, *lines, closing, answer = problem.solution.split("\n")
+    assert (opening, closing, answer) == ("<think>", "</think>", f"<answer>{problem.answer}</answer>")
+    value = None
+    for line in lines:
+        match = STEP.fullmatch(line)
+        assert match, line
+        left, right, result = Fraction(match[1]), Fraction(match[3]), Fraction(match[4])
+        assert value is None or left == value
+        value = {"+": left + right, "-": left - right, "*": left * right, "/": left / right}[match[2]]
+        assert value == result
+        assert 0 < value <= LARGEST
+    return str(value)
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_every_reference_solution_recomputes_and_is_graded_right(split: str) -> None:
+    for problem in TASK.problems(split, seed=3, limit=1500):  # pyright: ignore[reportArgumentType]
+        assert recompute(problem) == problem.answer
+        assert problem.solution.count("\n") == problem.difficulty + 2
+        assert problem.split == split
+        assert TASK.grade(problem, problem.solution)
+
+
+def test_the_same_arguments_give_the_same_problems_and_a_limit_only_cuts_the_stream() -> None:
+    long = list(TASK.problems("train", seed=7, limit=50))
+    assert list(TASK.problems("train", seed=7, limit=20)) == long[:20]
+    assert list(TASK.problems("train", seed=8, limit=50)) != long
+    endless = TASK.problems("train", seed=7)
+    assert [next(endless) for _ in range(50)] == long
+
+
+@given(
+    templates=st.lists(st.integers(0, len(STEPS) - 1), min_size=2, max_size=7),
+    numbers=st.lists(st.integers(1, LARGEST), min_size=3, max_size=8),
+    others=st.lists(st.integers(1, LARGEST), min_size=3, max_size=8),
+)
+def test_templates_or_numbers_of_one_split_never_occur_in_the_other(
+    templates: list[int], numbers: list[int], others: list[int]
+) -> None:
+    splits = {split_of(templates, numbers), split_of(templates, others)}
+    assert not {"train", "test"} <= splits
+    splits = {split_of(templates, numbers), split_of([*templates, 0], numbers)}
+    assert not {"train", "test"} <= splits
+
+
+@settings(max_examples=15, deadline=None)
+@given(train_seed=st.integers(), test_seed=st.integers())
+def test_no_question_or_number_sequence_is_in_both_splits_whatever_the_seeds(train_seed: int, test_seed: int) -> None:
+    def numbers(problem: Problem) -> tuple[str, ...]:
+        return tuple(re.findall(r"\d+", problem.solution.split("</think>")[0]))
+
+    train = list(TASK.problems("train", train_seed, limit=60))
+    test = list(TASK.problems("test", test_seed, limit=60))
+    assert not {p.question for p in train} & {p.question for p in test}
+    assert not {p.id for p in train} & {p.id for p in test}
+    assert not {numbers(p) for p in train} & {numbers(p) for p in test}
+
+
+def test_difficulty_is_the_number_of_steps_and_may_be_chosen() -> None:
+    assert {p.difficulty for p in TASK.problems("test", 0, 100)} == set(DIFFICULTIES)
+    assert {p.difficulty for p in TASK.problems("test", 0, 30, difficulty=(3, 5))} == {3, 5}
+    assert {p.difficulty for p in TASK.problems("train", 0, 30, difficulty=range(2, 4))} == {2, 3}
+
+
+def test_about_half_of_the_operands_have_two_digits() -> None:
+    operands = [m[3] for p in TASK.problems("test", 1, 500) for m in STEP.finditer(p.solution)]
+    assert 0.4 < sum(len(operand) == 2 for operand in operands) / len(operands) < 0.6
+
+
+@pytest.mark.parametrize("difficulty", [(), (1,), (2, 8)])
+def test_a_difficulty_the_task_lacks_is_refused(difficulty: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=r"word_problems has 2 to 7 steps"):
+        TASK.problems("test", 0, 1, difficulty=difficulty)
+
+
+def test_an_unknown_split_is_refused_with_the_alternatives() -> None:
+    with pytest.raises(ValueError, match=r"'dev'.*train, test"):
+        TASK.problems("dev", 0, 1)  # pyright: ignore[reportArgumentType]
+
+
+def test_an_unknown_task_is_refused_with_the_alternatives() -> None:
+    assert "word_problems" in task_names()
+    with pytest.raises(UnknownTaskError, match=r"'chess'.*word_problems"):
+        load_task("chess")
+
+
+@pytest.mark.parametrize(
+    ("completion", "right"),
+    [
+        ("<think>\n1 + 1 = 2\n</think>\n<answer>{}</answer>", True),
+        ("<answer> {} </answer>", True),
+        ("<answer>9999</answer> no: <answer>{}</answer>", True),
+        ("<answer>{}</answer> no: <answer>9999</answer>", False),
+        ("<answer>{}.5</answer>", False),
+        ("the answer is {}", False),
+        ("", False),
+    ],
+)
+def test_grading_reads_the_last_answer_and_compares_it_exactly(completion: str, right: bool) -> None:
+    problem = next(TASK.problems("test", 0, 1))
+    assert TASK.grade(problem, completion.format(problem.answer)) is right
