@@ -48,7 +48,6 @@ def create_app(settings: Settings, served: Sequence[ServedModel]) -> FastAPI:
         title="Deliberate",
         version=version("deliberate"),
         description="An OpenAI-compatible server that spends compute at inference time to answer better.",
-        root_path=settings.root_path,
         lifespan=lifespan,
         responses=_ERRORS,
         middleware=_middleware(settings),

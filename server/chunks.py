@@ -74,7 +74,7 @@ class _Writer:
             for line in self._progress.lines(event):
                 yield from self._split(0, Split(reasoning=line))
         match event:
-            case Streamed(index, delta):
+            case Streamed(index, delta) if self._chat.plain:
                 live = self._live.setdefault(index, _LiveChoice(self._chat))
                 yield from self._split(index, *live.add(delta))
             case Sampled(index, sample) if index in self._live:
@@ -82,9 +82,8 @@ class _Writer:
                 yield from self._finish(index, sample.finish.reason)
             case Failed(index, _, detail) if index in self._live and self._chat.choices > 1:
                 raise SearchFailed(f"Choice {index} failed: {detail}")
-            case Chosen():
-                if not self._live:
-                    yield from self._answers(event)
+            case Chosen() if not self._chat.plain:
+                yield from self._answers(event)
             case _:
                 pass
 

@@ -49,7 +49,7 @@ class ApiKey:
         self._keys = [key.encode() for key in keys]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and self._keys and scope["path"] not in PUBLIC_PATHS:
+        if scope["type"] == "http" and self._keys and _address(scope) not in PUBLIC_PATHS:
             self._check(Headers(scope=scope).get("authorization", ""))
         await self._app(scope, receive, send)
 
@@ -60,6 +60,12 @@ class ApiKey:
             raise Unauthorized("No API key was sent; send it as 'Authorization: Bearer KEY'.")
         if not any(secrets.compare_digest(sent.encode(), key) for key in self._keys):
             raise Unauthorized("The API key is not known here.")
+
+
+def _address(scope: Scope) -> str:
+    """The path as routes know it: without the part that a proxy added."""
+    path: str = scope["path"]
+    return path.removeprefix(scope.get("root_path", ""))
 
 
 class BodyLimit:
@@ -73,8 +79,7 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        headers = Headers(scope=scope)
-        if headers.get("expect") == "100-continue" and int(headers.get("content-length", 0)) > self._max_bytes:
+        if self._waits_for_permission_to_exceed(Headers(scope=scope)):
             raise self._too_large()
         body: bytes | None = await self._read(receive)
 
@@ -87,6 +92,10 @@ class BodyLimit:
             return message
 
         await self._app(scope, replay, send)
+
+    def _waits_for_permission_to_exceed(self, headers: Headers) -> bool:
+        waits = headers.get("expect", "").lower() == "100-continue"
+        return waits and int(headers.get("content-length", 0)) > self._max_bytes
 
     async def _read(self, receive: Receive) -> bytes:
         parts: list[bytes] = []

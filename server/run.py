@@ -4,6 +4,7 @@ import asyncio
 import logging
 import socket
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import uvicorn
 
@@ -18,7 +19,8 @@ def serve(settings: Settings, models: Sequence[ServedModel], ready: Callable[[st
     `ready` is called with the base URL once requests are answered.
     """
     server = AnnouncedServer(settings, models, ready)
-    asyncio.run(server.serve())
+    with suppress(KeyboardInterrupt):
+        asyncio.run(server.serve())
 
 
 class AnnouncedServer(uvicorn.Server):
@@ -30,6 +32,7 @@ class AnnouncedServer(uvicorn.Server):
                 create_app(settings, models),
                 host=settings.host,
                 port=settings.port,
+                root_path=settings.root_path,
                 ssl_certfile=settings.ssl_certfile,
                 ssl_keyfile=settings.ssl_keyfile,
                 log_level=settings.log_level,

@@ -177,6 +177,23 @@ def test_openapi_is_served(server: Live) -> None:
     assert server.http.get("/docs").status_code == 200
 
 
+def test_behind_a_proxy_the_page_finds_its_description() -> None:
+    with live(root_path="/proxied", api_key="secret") as server:
+        assert "'/proxied/openapi.json'" in server.http.get("/docs").text
+        assert server.http.get("/health").status_code == 200
+        assert server.http.get("/v1/models").status_code == 401
+
+
+def test_body_limit_is_configured() -> None:
+    with live(max_body_bytes=200) as server:
+        assert server.chat().status_code == 200
+        waiting = {"expect": "100-Continue", "content-type": "application/json"}
+        for headers in ({}, waiting):
+            refused = server.http.post("/v1/chat/completions", content=b"x" * 201, headers=headers)
+            assert refused.status_code == 413
+            assert "200 bytes" in refused.json()["error"]["message"]
+
+
 def test_two_servers_share_no_metrics() -> None:
     with live() as one, live() as other:
         one.chat()
