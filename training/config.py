@@ -1,8 +1,9 @@
 """Configuration of supervised fine-tuning. Names are TRL's and transformers' where they have one."""
 
 from pathlib import Path
+from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class ModelShape(BaseModel):
@@ -15,6 +16,13 @@ class ModelShape(BaseModel):
     num_hidden_layers: int = Field(default=6, gt=0, description="Transformer blocks.")
     num_attention_heads: int = Field(default=6, gt=0, description="Query heads; they divide hidden_size.")
     num_key_value_heads: int = Field(default=2, gt=0, description="Key and value heads; they divide the query heads.")
+
+    @model_validator(mode="after")
+    def _heads_divide(self) -> Self:
+        for whole, part in (("hidden_size", "num_attention_heads"), ("num_attention_heads", "num_key_value_heads")):
+            if getattr(self, whole) % getattr(self, part):
+                raise ValueError(f"{whole} {getattr(self, whole)} is no multiple of {part} {getattr(self, part)}")
+        return self
 
 
 class SFTConfig(BaseModel):

@@ -73,7 +73,8 @@ def configs(work: Path, policy_steps: int, verifier_steps: int, seed: int) -> tu
     command = _command(policy_steps, verifier_steps, seed)
     policy = SFTConfig(
         name=POLICY,
-        summary="A small policy that solves chained word problems step by step, and slips now and then.",
+        summary="A small policy that solves chained word problems step by step and, by design, slips now and then: "
+        f"it was stopped early and its logits are multiplied by {POLICY_LOGIT_SCALE:g}.",
         command=command,
         verifier=VERIFIER,
         output_dir=work / POLICY,
