@@ -23,7 +23,7 @@ solution only) by
 
     {command}
 
-| | |
+| fact | value |
 | --- | --- |
 {facts}
 
@@ -47,11 +47,14 @@ The exact configuration is in `deliberate.json` and the course of the loss in `m
 
 def write_card(folder: Path, artifact: Artifact, *, measured_on: str, role: str) -> None:
     """Write `README.md`. `measured_on` says on what and how; `role` ends the sentence on what the model is for."""
+    training = {name: value for name, value in artifact.metrics.items() if name.startswith("train_")}
+    held_out = {name: value for name, value in artifact.metrics.items() if name not in training}
     facts = {
         "stage": artifact.stage,
         "steps": artifact.config["max_steps"],
         "data hash": f"`{artifact.data_hash}`",
         "weights (sha256)": f"`{artifact.weights_hash}`",
+        **{name: f"{value:.6g}" for name, value in training.items()},
         **artifact.versions,
     }
     card = _CARD.format(
@@ -61,7 +64,7 @@ def write_card(folder: Path, artifact: Artifact, *, measured_on: str, role: str)
         command=artifact.command,
         facts="\n".join(f"| {name} | {value} |" for name, value in facts.items()),
         measured_on=measured_on,
-        metrics="\n".join(f"| {name} | {value:g} |" for name, value in artifact.metrics.items()),
+        metrics="\n".join(f"| {name} | {value:g} |" for name, value in held_out.items()),
         role=role,
     )
     (folder / "README.md").write_text(card, encoding="utf-8")

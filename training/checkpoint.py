@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import Qwen2ForCausalLM
+from transformers import LlamaForCausalLM
 
 from deliberate.training.hub import save_model
 
@@ -46,7 +46,7 @@ class CheckpointError(ValueError):
     """A folder holds a checkpoint of some other run."""
 
 
-def save(folder: Path, model: Qwen2ForCausalLM, optimizer: list[dict[str, Any]], progress: Progress, run: str) -> None:
+def save(folder: Path, model: LlamaForCausalLM, optimizer: list[dict[str, Any]], progress: Progress, run: str) -> None:
     """Write `checkpoint-<step>` under `folder`: it appears whole or not at all. `run` identifies the configuration."""
     target = folder / f"{_PREFIX}{progress.step}"
     partial = folder / f"partial-{progress.step}"

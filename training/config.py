@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class ModelShape(BaseModel):
-    """Size of a Qwen2-architecture model with tied embeddings."""
+    """Size of a Llama-architecture model with tied embeddings."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

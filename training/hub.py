@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoTokenizer, Qwen2ForCausalLM
+from transformers import AutoTokenizer, LlamaForCausalLM
 
 
 class ChatTokenizer:
@@ -49,18 +49,18 @@ class ChatTokenizer:
         self._inner.save_pretrained(folder)
 
 
-def load_model(folder: Path) -> Qwen2ForCausalLM:
+def load_model(folder: Path) -> LlamaForCausalLM:
     """Read a model in single precision, onto the CPU."""
-    loaded: Any = Qwen2ForCausalLM.from_pretrained(folder, dtype=torch.float32)  # pyright: ignore[reportUnknownMemberType]
+    loaded: Any = LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32)  # pyright: ignore[reportUnknownMemberType]
     return loaded
 
 
-def move_model(model: Qwen2ForCausalLM, device: torch.device) -> Qwen2ForCausalLM:
+def move_model(model: LlamaForCausalLM, device: torch.device) -> LlamaForCausalLM:
     """The model on another device."""
     untyped: Any = model
     return untyped.to(device)
 
 
-def save_model(model: Qwen2ForCausalLM, folder: Path) -> None:
+def save_model(model: LlamaForCausalLM, folder: Path) -> None:
     """Write config.json, generation_config.json and model.safetensors."""
     model.save_pretrained(folder)  # pyright: ignore[reportUnknownMemberType]

@@ -8,7 +8,7 @@ bundled models it matters more than anything else: a loss of 0.354 against AdamW
 from typing import Any
 
 import torch
-from transformers import Qwen2ForCausalLM
+from transformers import LlamaForCausalLM
 
 from deliberate.training.muon import Muon
 
@@ -16,10 +16,10 @@ from deliberate.training.muon import Muon
 class HybridOptimizer:
     """The two optimizers behind one interface, at one learning rate."""
 
-    def __init__(self, model: Qwen2ForCausalLM, weight_decay: float) -> None:
+    def __init__(self, model: LlamaForCausalLM, weight_decay: float) -> None:
         """Sorts the parameters of the model; `weight_decay` is Muon's."""
         hidden = {id(p): p for p in model.model.layers.parameters() if p.ndim == 2}
-        rest = [p for p in model.parameters() if id(p) not in hidden]
+        rest = [p for p in model.parameters() if id(p) not in hidden and p.requires_grad]
         self._parts: tuple[torch.optim.Optimizer, ...] = (
             Muon(hidden.values(), weight_decay=weight_decay),
             torch.optim.AdamW(rest, betas=(0.9, 0.95), weight_decay=0.0),

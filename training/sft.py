@@ -16,7 +16,7 @@ from typing import Any
 import tokenizers
 import torch
 import transformers
-from transformers import GenerationConfig, Qwen2Config, Qwen2ForCausalLM
+from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
 from deliberate.training import checkpoint
 from deliberate.training.artifact import FILE_NAME, Artifact, file_hash
@@ -119,6 +119,7 @@ class _Trainer:
         saved = checkpoint.load_latest(config.output_dir, _identity(config), self.device)
         model = _new_model(config, self.tokenizer) if saved is None else load_model(saved.model)
         self.model = move_model(model, self.device)
+        _freeze_output_biases(self.model)
         self.optimizer = HybridOptimizer(self.model, config.weight_decay)
         if saved is not None:
             self.progress = saved.progress
@@ -176,18 +177,26 @@ def _due(step: int, interval: int, last: int) -> bool:
     return step % interval == 0 or step == last
 
 
-def _new_model(config: SFTConfig, tokenizer: ChatTokenizer) -> Qwen2ForCausalLM:
-    torch.manual_seed(config.seed)
-    shape = Qwen2Config(
+def _new_model(config: SFTConfig, tokenizer: ChatTokenizer) -> LlamaForCausalLM:
+    """Random weights: Qwen2's, in the form of a Llama whose attention has biases.
+
+    The two compute the same while the biases of the attention's output stay zero. The form matters because
+    AutoTokenizer gives every model of type qwen2 Qwen's own splitting of text, whatever tokenizer lies beside it.
+    """
+    shape: dict[str, Any] = {
         **config.model.model_dump(),
-        vocab_size=len(tokenizer),
-        max_position_embeddings=tokenizer.context_length,
-        tie_word_embeddings=True,
-        bos_token_id=None,
-        eos_token_id=tokenizer.end_id,
-        pad_token_id=tokenizer.pad_id,
-    )
-    return Qwen2ForCausalLM(shape)
+        "vocab_size": len(tokenizer),
+        "max_position_embeddings": tokenizer.context_length,
+        "tie_word_embeddings": True,
+        "bos_token_id": None,
+        "eos_token_id": tokenizer.end_id,
+        "pad_token_id": tokenizer.pad_id,
+    }
+    torch.manual_seed(config.seed)  # pyright: ignore[reportUnknownMemberType]
+    drawn = Qwen2ForCausalLM(Qwen2Config(**shape))
+    model = LlamaForCausalLM(LlamaConfig(**shape, attention_bias=True))
+    model.load_state_dict(drawn.state_dict(), strict=False)
+    return model
 
 
 _NO_EFFECT = {"name", "summary", "command", "verifier", "output_dir", "tokenizer", "logging_steps", "save_steps"}
@@ -197,6 +206,13 @@ _NO_EFFECT = {"name", "summary", "command", "verifier", "output_dir", "tokenizer
 def _portable(config: SFTConfig) -> dict[str, Any]:
     """The part of the configuration that decides the weights, the same on every machine."""
     return config.model_dump(mode="json", exclude={*_NO_EFFECT, "save_total_limit"})
+
+
+def _freeze_output_biases(model: LlamaForCausalLM) -> None:
+    """Keep the attention's output biases at zero; those of queries, keys and values learn."""
+    for name, parameter in model.named_parameters():
+        if name.endswith("o_proj.bias"):
+            parameter.requires_grad_(False)
 
 
 def _identity(config: SFTConfig) -> str:
