@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from transformers import AutoTokenizer, LlamaForCausalLM
+from transformers.utils import logging
 
 
 class ChatTokenizer:
@@ -47,6 +48,11 @@ class ChatTokenizer:
     def save(self, folder: Path) -> None:
         """Write the tokenizer's files into a model folder."""
         self._inner.save_pretrained(folder)
+
+
+def hide_progress_bars() -> None:
+    """Stop transformers from drawing a bar for each file it reads or writes."""
+    logging.disable_progress_bar()
 
 
 def load_model(folder: Path) -> LlamaForCausalLM:

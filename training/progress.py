@@ -6,12 +6,21 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from queue import Empty, Queue
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from deliberate.training import sft
 from deliberate.training.artifact import Artifact
 from deliberate.training.config import SFTConfig
-from deliberate.training.sft import Report, Reporter
+from deliberate.training.hub import hide_progress_bars
+from deliberate.training.metrics import Report
 
 _POLL_SECONDS = 0.2
 
@@ -21,7 +30,7 @@ class TrainingBars:
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
-        self._tasks = {}
+        self._tasks: dict[str, TaskID] = {}
 
     def add(self, config: SFTConfig) -> None:
         task = self._progress.add_task(config.name, total=config.max_steps, loss="-", speed="-")
@@ -80,5 +89,8 @@ def run_side_by_side(configs: Sequence[SFTConfig]) -> list[Artifact]:
 
 
 def _run_reporting(config: SFTConfig, reports: "Queue[tuple[str, Report]]") -> Artifact:
-    report: Reporter = lambda line: reports.put((config.name, line))  # noqa: E731
-    return sft.run(config, report)
+    def put(report: Report) -> None:
+        reports.put((config.name, report))
+
+    hide_progress_bars()
+    return sft.run(config, put)

@@ -18,7 +18,7 @@ from deliberate.training import measure
 from deliberate.training.artifact import Artifact
 from deliberate.training.card import write_card
 from deliberate.training.config import SFTConfig
-from deliberate.training.hub import ChatTokenizer, load_model
+from deliberate.training.hub import ChatTokenizer, hide_progress_bars, load_model
 from deliberate.training.progress import run_in_turn, run_side_by_side
 from deliberate.training.tasks import load_task
 from deliberate.training.tokenizer import make_tokenizer
@@ -56,6 +56,7 @@ def train_tiny(
     Returns:
         The artifacts of policy and verifier.
     """
+    hide_progress_bars()
     if not (work / TOKENIZER).exists():
         make_tokenizer(work / TOKENIZER, TASK, seed=0)
     runs = configs(work, policy_steps, verifier_steps, seed)

@@ -8,12 +8,13 @@ from pydantic import ValidationError
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
-from deliberate.training import sft
+from deliberate.training import metrics, sft
 from deliberate.training.artifact import Artifact, ArtifactError, file_hash
 from deliberate.training.checkpoint import CheckpointError
 from deliberate.training.config import ModelShape, SFTConfig
 from deliberate.training.data import IGNORED, WINDOW, BatchStream
 from deliberate.training.hub import ChatTokenizer
+from deliberate.training.metrics import Report, Reporter
 from deliberate.training.optimizer import scheduled_rate
 from deliberate.training.tasks import UnknownTaskError, load_task
 from deliberate.training.tokenizer import make_tokenizer
@@ -52,8 +53,8 @@ class KilledError(Exception):
     """Stands for the process being killed."""
 
 
-def kill_at(step: int) -> sft.Reporter:
-    def report(line: sft.Report) -> None:
+def kill_at(step: int) -> Reporter:
+    def report(line: Report) -> None:
         if line.step == step:
             raise KilledError
 
@@ -61,12 +62,12 @@ def kill_at(step: int) -> sft.Reporter:
 
 
 def test_a_toy_model_learns_and_leaves_its_record(config: SFTConfig) -> None:
-    lines: list[sft.Report] = []
+    lines: list[Report] = []
     artifact = sft.run(config, lines.append)
 
     assert [line.step for line in lines] == [5, 10, 15, 20, 25, 30]
     assert lines[-1].loss < 0.7 * lines[0].loss
-    written = [json.loads(line) for line in (config.output_dir / sft.METRICS).read_text().splitlines()]
+    written = [json.loads(line) for line in (config.output_dir / metrics.FILE_NAME).read_text().splitlines()]
     assert [line["loss"] for line in written] == [line.loss for line in lines]
     assert Artifact.load(config.output_dir) == artifact
     assert artifact.weights_hash == file_hash(config.output_dir / "model.safetensors")
@@ -74,6 +75,12 @@ def test_a_toy_model_learns_and_leaves_its_record(config: SFTConfig) -> None:
     assert artifact.step_separator == "\n"
     assert not list(config.output_dir.glob("checkpoint-*"))
     assert "output_dir" not in artifact.config
+
+
+def test_the_tokenizer_beside_the_model_splits_text_as_it_was_trained_to(config: SFTConfig) -> None:
+    sft.run(config.model_copy(update={"max_steps": 1}))
+    text = "Ana has 12 apples. She buys 30 more.\n12 + 30 = 42"
+    assert ChatTokenizer(config.output_dir).encode(text) == ChatTokenizer(config.tokenizer).encode(text)
 
 
 def test_a_killed_run_goes_on_to_the_same_weights(config: SFTConfig, tmp_path: Path) -> None:
@@ -87,13 +94,13 @@ def test_a_killed_run_goes_on_to_the_same_weights(config: SFTConfig, tmp_path: P
     assert steps == [20, 25, 30], "it goes on from the checkpoint of step 16"
     assert resumed.data_hash == whole.data_hash
     assert resumed.weights_hash == whole.weights_hash
-    lines = [json.loads(line)["step"] for line in (broken.output_dir / sft.METRICS).read_text().splitlines()]
+    lines = [json.loads(line)["step"] for line in (broken.output_dir / metrics.FILE_NAME).read_text().splitlines()]
     assert lines == [5, 10, 15, 20, 25, 30]
 
 
 def test_a_finished_run_is_not_run_again(config: SFTConfig) -> None:
     artifact = sft.run(config)
-    reports: list[sft.Report] = []
+    reports: list[Report] = []
     assert sft.run(config, reports.append) == artifact
     assert not reports
 
