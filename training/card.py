@@ -41,6 +41,7 @@ The exact configuration is in `deliberate.json` and the course of the loss in `m
 
 - It knows one kind of text: chained word problems of 2 to 7 steps on whole numbers up to 500, in the phrasings of
   its task. It knows nothing of the world and cannot chat; other questions get an answer of the same form, and wrong.
+- Words that its task does not have (other names, things or phrasings, another system message) throw it off.
 - It is a demonstration for strategies that sample and verify{role}.
 """
 

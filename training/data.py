@@ -84,7 +84,8 @@ class BatchStream:
 
     def _example(self, problem: Problem, rng: random.Random) -> _Example:
         addressed = rng.random() < self._system_prompt_share
-        system = rng.choice(self._task.system_prompts) if addressed else None
+        prompts = self._task.system_prompts
+        system = rng.choice(prompts) if addressed and prompts else None
         prompt = self._tokenizer.prompt(problem.question, system)
         return _Example(prompt, [*self._tokenizer.encode(problem.solution), self._tokenizer.end_id])
 

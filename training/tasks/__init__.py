@@ -1,6 +1,7 @@
 """Tasks: problems of graded difficulty with exact answers and worked solutions.
 
-A newcomer adds a task by adding one module here whose `TASK` satisfies the `Task` protocol.
+A newcomer adds a task by adding one module here whose `TASK` satisfies the `Task` protocol. Modules whose names begin
+with an underscore are not tasks.
 """
 
 from deliberate.training.tasks._protocol import Problem, Split, Task
