@@ -25,7 +25,7 @@ else:
 
 _adapter: TypeAdapter[Strategy] = TypeAdapter(AnyStrategy)
 
-_SHORT_NAME = re.compile(r"(?P<name>[a-z][a-z_-]*?)(?:-(?P<width>[0-9]{1,9}))?(?:@(?P<verifier>[a-z_]+))?")
+_SHORT_NAME = re.compile(r"(?P<name>[a-z][a-z_-]*?)(?:-(?P<width>[0-9]{1,99}))?(?:@(?P<verifier>[a-z_]+))?")
 
 
 def parse_strategy(value: str | dict[str, Any], param: str = "strategy") -> Strategy:

@@ -4,9 +4,9 @@ import asyncio
 import os
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from queue import Empty, SimpleQueue
+from threading import Thread
 from typing import TypeVar
 
 import torch
@@ -42,10 +42,9 @@ class TransformersEngine:
         self._calls: set[Call] = set()
         self._failure: BaseException | None = None
         self._last_sent = time.monotonic()
-        executor = ThreadPoolExecutor(1, thread_name_prefix="engine")
-        self._thread = executor.submit(self._serve)
-        self._thread.add_done_callback(self._stopped)
-        executor.shutdown(wait=False)
+        # A daemon, so that a program that forgot to close its engine can end.
+        self._thread = Thread(target=self._run, name="engine", daemon=True)
+        self._thread.start()
 
     @property
     def capabilities(self) -> Capabilities:
@@ -104,7 +103,7 @@ class TransformersEngine:
 
     async def close(self) -> None:
         self._inbox.put(None)
-        await asyncio.wait([asyncio.wrap_future(self._thread)])
+        await asyncio.to_thread(self._thread.join)
 
     # The caller's side
 
@@ -152,6 +151,16 @@ class TransformersEngine:
 
     # The engine's thread
 
+    def _run(self) -> None:
+        """The thread's boundary: whatever ends it becomes the failure that every caller is told."""
+        try:
+            self._serve()
+        except BaseException as error:  # noqa: BLE001
+            self._failure = error
+        else:
+            self._failure = EngineStopped("it was closed")
+        Call.deliver([(call, None) for call in list(self._calls)])
+
     @torch.inference_mode()
     def _serve(self) -> None:
         while self._obey():
@@ -185,10 +194,6 @@ class TransformersEngine:
         for sequence in outgoing:
             deltas.setdefault(sequence.call, []).append(sequence.take_delta())
         Call.deliver([*results, *deltas.items()])
-
-    def _stopped(self, thread: Future[None]) -> None:
-        self._failure = thread.exception() or EngineStopped("it was closed")
-        Call.deliver([(call, None) for call in list(self._calls)])
 
 
 def load(

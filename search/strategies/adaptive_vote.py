@@ -1,14 +1,17 @@
 """Adaptive vote: majority voting that stops once the outcome is decided.
 
-Adaptive-Consistency (Aggarwal et al. 2023, arXiv:2305.11860): with a votes for the leading answer and b for
-the runner-up, the chance p that a further vote for one of the two goes to the leader has the posterior
-Beta(a + 1, b + 1) under a uniform prior. Sampling stops when P(p > 1/2) exceeds the threshold, or when the
-samples that remain could not change the winner.
+Adaptive-Consistency (Aggarwal et al. 2023, arXiv:2305.11860) asks for P(p > 1/2) under the posterior
+Beta(a + 1, b + 1) of the leader's share p against the runner-up, with a and b votes: does the leader lead in the long
+run? A vote of n samples is not the long run, so the question here is whether the leader will still lead when all n
+are drawn: the same posterior, with the votes for other answers as a third kind, predicts the samples to come
+(Dirichlet-multinomial). With many to come the two questions agree; with few, this one is decided sooner.
 """
 
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import dataclass
 from math import comb
 from typing import Annotated, ClassVar, Literal
 
@@ -20,20 +23,54 @@ from deliberate.search.sampling import ParallelStrategy, Wave
 from deliberate.search.strategy import Context
 from deliberate.verifiers.protocol import VerifierConfig
 
+_MANY = 64
+"""Samples to come from which on the prediction is taken in its limit."""
 
-def leader_probability(leader: int, runner_up: int) -> float:
-    """P(p > 1/2) for p ~ Beta(leader + 1, runner_up + 1), exactly: a binomial tail, for integer counts."""
+
+def leads_in_the_end(leader: int, runner_up: int, others: int, remaining: int) -> float:
+    """Chance that the leader has more votes than the runner-up after `remaining` more samples; a tie counts half.
+
+    The arguments are votes so far. At `remaining` = 0 it is 0, 1/2 or 1.
+    """
+    if remaining > _MANY:
+        return _beats(leader, runner_up)
+    return sum(
+        _beta_binomial(pair, remaining, leader + runner_up + 2, others + 1) * _stays_ahead(leader, runner_up, pair)
+        for pair in range(remaining + 1)
+    )
+
+
+def _stays_ahead(leader: int, runner_up: int, votes: int) -> float:
+    """The same when `votes` more go to one of the two, p ~ Beta(leader + 1, runner_up + 1)."""
+    chance = 0.0
+    for more in range(votes + 1):
+        margin = leader + more - (runner_up + votes - more)
+        worth = 1.0 if margin > 0 else 0.5 if margin == 0 else 0.0
+        chance += worth * _beta_binomial(more, votes, leader + 1, runner_up + 1)
+    return chance
+
+
+def _beta_binomial(k: int, n: int, alpha: int, beta: int) -> float:
+    """P(k of n) when the chance of each is drawn from Beta(alpha, beta)."""
+    return comb(k + alpha - 1, k) * comb(n - k + beta - 1, n - k) / comb(n + alpha + beta - 1, n)
+
+
+def _beats(leader: int, runner_up: int) -> float:
+    """P(p > 1/2) for p ~ Beta(leader + 1, runner_up + 1): a binomial tail, for integer counts."""
     trials = leader + runner_up + 1
     return sum(comb(trials, i) for i in range(leader + 1)) / 2**trials
 
 
 class AdaptiveVote(ParallelStrategy, frozen=True):
-    """Majority vote over at most n candidates, drawn in the smallest waves that could decide it."""
+    """Majority vote over at most n candidates, drawn in waves until it is decided."""
 
     kind: Literal["adaptive_vote"] = "adaptive_vote"
     alias: ClassVar[str] = "adaptive-vote"
     threshold: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
-    """Stop when the leading answer beats the runner-up with this probability."""
+    """Stop when the leading answer would win the vote of all n samples with this probability."""
+    min_wave: Annotated[int, Field(ge=1)] = 1
+    """Least samples drawn at once. A wave is as small as could decide, which costs the fewest tokens; a larger one is
+    answered sooner, and what still runs once the outcome is decided is cancelled."""
 
     @classmethod
     def of_width(cls, width: int, verifier: VerifierConfig | None) -> "AdaptiveVote":
@@ -58,33 +95,46 @@ class AdaptiveVote(ParallelStrategy, frozen=True):
         yield Chosen(tuple(choices[: context.choices]), self._why(events, ended), fallback)
 
     def _decided(self, events: list[Event], remaining: int) -> bool:
-        leader, runner_up = _two_leading(events)
-        return leader - runner_up > remaining or leader_probability(leader, runner_up) > self.threshold
+        return self._chance(_votes(events), remaining) > self.threshold
+
+    def _chance(self, votes: "Votes", remaining: int, more: int = 0) -> float:
+        """That the leader wins, if `more` of the remaining samples all vote for it."""
+        return leads_in_the_end(votes.leader + more, votes.runner_up, votes.others, remaining - more)
 
     def _next_wave(self, events: list[Event], drawn: int) -> int:
-        """The fewest further votes, all for the leader, that would decide; 0 when it is decided."""
+        """The fewest further votes, all for the leader, that would decide, or `min_wave`; 0 when it is decided."""
         remaining = self.n - drawn
+        votes = _votes(events)
         if remaining == 0 or self._decided(events, remaining):
             return 0
-        leader, runner_up = _two_leading(events)
         sizes = range(1, remaining)
-        enough = (k for k in sizes if leader_probability(leader + k, runner_up) > self.threshold)
-        return next(enough, remaining)
+        fewest = 1 + bisect_right(sizes, self.threshold, key=lambda more: self._chance(votes, remaining, more))
+        return min(remaining, max(fewest, self.min_wave))
 
     def _why(self, events: list[Event], ended: int) -> str:
-        leader, runner_up = _two_leading(events)
         if ended == self.n:
             return f"all {self.n} samples ended"
+        votes = _votes(events)
+        chance = self._chance(votes, self.n - ended)
         return (
-            f"stopped after {ended} of {self.n} samples: {leader} votes against {runner_up} lead "
-            f"with probability {leader_probability(leader, runner_up):.3f}"
+            f"stopped after {ended} of {self.n} samples: {votes.leader} votes against {votes.runner_up} "
+            f"win with probability {chance:.3f}"
         )
 
 
-def _two_leading(events: list[Event]) -> tuple[int, int]:
-    """Votes for the leading answer and for the runner-up."""
+@dataclass(frozen=True, slots=True)
+class Votes:
+    """Samples so far, by what they vote for; those without an answer are among the others."""
+
+    leader: int
+    runner_up: int
+    others: int
+
+
+def _votes(events: list[Event]) -> Votes:
     if not any(isinstance(event, Sampled) for event in events):
-        return 0, 0
+        return Votes(0, 0, sum(isinstance(event, Failed) for event in events))
+    ended = sum(isinstance(event, Sampled | Failed) for event in events)
     counts = Counter(b.answer for b in ballots(events) if b.answer is not None).most_common(2)
-    votes = [count for _, count in counts] + [0, 0]
-    return votes[0], votes[1]
+    leader, runner_up = ([count for _, count in counts] + [0, 0])[:2]
+    return Votes(leader, runner_up, ended - leader - runner_up)

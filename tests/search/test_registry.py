@@ -49,6 +49,7 @@ def test_a_config_with_everything() -> None:
         ("best-of-4@oracle", "Unknown verifier 'oracle'; known: .*calculator"),
         ("best-of-0", "n: .*greater than or equal to 1 .got 0"),
         ("best-of-99999", "n: .*less than or equal to 1024 .got 99999"),
+        ("best-of-99999999999999", "n: .*less than or equal to 1024"),
         ("none-4", "n: .*got 4"),
         ("vote-4@calculator", "verifier: Extra inputs"),
         ({"n": 4}, "needs a 'kind', one of: adaptive_vote"),

@@ -1,6 +1,7 @@
 """Each strategy on scripted replies: the exact answer, tokens and engine calls."""
 
 import asyncio
+from fractions import Fraction
 
 import pytest
 from hypothesis import given, settings
@@ -9,9 +10,9 @@ from hypothesis import strategies as st
 from deliberate.engines.errors import EngineStopped, InvalidRequest, SearchFailed
 from deliberate.engines.protocol import Sampling
 from deliberate.engines.scripted import Reply, ScriptedEngine
-from deliberate.search.events import Cancelled, Chosen, Failed, Sampled, Scored, Streamed
+from deliberate.search.events import Cancelled, Chosen, Failed, Scored, Streamed
 from deliberate.search.registry import STRATEGIES, parse_strategy
-from deliberate.search.strategies.adaptive_vote import AdaptiveVote, leader_probability
+from deliberate.search.strategies.adaptive_vote import AdaptiveVote, leads_in_the_end
 from deliberate.search.strategies.best_of_n import BestOfN
 from deliberate.search.strategies.majority_vote import MajorityVote
 from deliberate.search.strategies.none import NoSearch
@@ -98,41 +99,62 @@ class TestMajorityVote:
 
 
 class TestAdaptiveVote:
+    @pytest.mark.parametrize("votes", [(0, 0, 0), (3, 0, 0), (3, 1, 2), (2, 2, 5), (0, 0, 4)])
+    @pytest.mark.parametrize("remaining", [0, 1, 2, 5])
+    def test_the_chance_is_that_of_drawing_the_rest_one_by_one(
+        self, votes: tuple[int, int, int], remaining: int
+    ) -> None:
+        def drawn(leader: int, runner_up: int, others: int, left: int) -> Fraction:
+            """Each next sample votes in proportion to the votes so far, plus one for each kind."""
+            if left == 0:
+                return Fraction((leader > runner_up) * 2 + (leader == runner_up), 2)
+            total = leader + runner_up + others + 3
+            return (
+                Fraction(leader + 1, total) * drawn(leader + 1, runner_up, others, left - 1)
+                + Fraction(runner_up + 1, total) * drawn(leader, runner_up + 1, others, left - 1)
+                + Fraction(others + 1, total) * drawn(leader, runner_up, others + 1, left - 1)
+            )
+
+        assert leads_in_the_end(*votes, remaining) == pytest.approx(float(drawn(*votes, remaining)))
+
     @pytest.mark.parametrize(
         ("leader", "runner_up", "expected"),
         [(0, 0, 1 / 2), (4, 0, 31 / 32), (3, 0, 15 / 16), (3, 3, 1 / 2), (5, 1, 120 / 128)],
     )
-    def test_leader_probability_is_the_beta_posterior(self, leader: int, runner_up: int, expected: float) -> None:
-        assert leader_probability(leader, runner_up) == expected
+    def test_with_many_to_come_it_is_the_beta_posterior(self, leader: int, runner_up: int, expected: float) -> None:
+        assert leads_in_the_end(leader, runner_up, 0, 1000) == expected
 
-    async def test_four_equal_votes_decide(self) -> None:
+    async def test_three_equal_votes_decide_sixteen(self) -> None:
         engine = ScriptedEngine(answers(5))
         log = await search(AdaptiveVote(n=16), engine, sampling=Sampling(seed=3))
-        assert [(c.n, c.sampling.seed) for c in engine.calls] == [(4, 3)]
-        assert log.completion_tokens == 4 * TOKENS
-        assert log.chosen.reason.startswith("stopped after 4 of 16 samples: 4 votes against 0")
+        assert [(c.n, c.sampling.seed) for c in engine.calls] == [(3, 3)]
+        assert log.completion_tokens == 3 * TOKENS
+        assert log.chosen.reason.startswith(
+            "stopped after 3 of 16 samples: 3 votes against 0 win with probability 0.96"
+        )
 
     async def test_waves_are_as_small_as_could_decide_and_continue_the_seeds(self) -> None:
-        engine = ScriptedEngine(answers(5, 5, 6, 5, 5, 5, 5))
+        engine = ScriptedEngine(answers(5, 6, 5, 5, 5, 5))
         log = await search(AdaptiveVote(n=16), engine, sampling=Sampling(seed=3))
-        # 3 to 1 after four; 6 to 1 is the first lead above 0.95.
-        assert [(c.n, c.sampling.seed) for c in engine.calls] == [(4, 3), (3, 7)]
+        # 2 to 1 after three; 5 to 1 with ten to come is the first lead that wins with more than 0.95.
+        assert [(c.n, c.sampling.seed) for c in engine.calls] == [(3, 3), (3, 6)]
         assert chosen_texts(log) == ["<answer>5</answer>"]
 
     async def test_stops_when_the_rest_cannot_change_the_winner(self) -> None:
-        engine = ScriptedEngine(answers(1, 1, 2, 1, 1))
-        log = await search(AdaptiveVote(n=5, threshold=0.999), engine)
-        # 3 against 1 with one to come: decided without drawing or finishing the fifth.
-        assert sum(isinstance(e, Sampled) for e in log.events) == 4
-        assert [e.index for e in log.events if isinstance(e, Cancelled)] == [4]
+        engine = ScriptedEngine(answers(1, 1, 1, 2, 2, 2, 1, 1, 2))
+        log = await search(AdaptiveVote(n=9, threshold=0.9999), engine)
+        # 5 to 3 after eight: the ninth, though it would have voted against, is never drawn.
+        assert len(log.candidates) == 8
+        assert sum(call.n for call in engine.calls) == 8
 
-    async def test_cancelled_candidates_count_in_the_usage(self) -> None:
-        slow = Reply("x" * 500)
-        engine = ScriptedEngine([*answers(1, 1, 1), slow])
-        log = await search(AdaptiveVote(n=4), engine)
-        (cancelled,) = [e for e in log.events if isinstance(e, Cancelled)]
-        assert 0 < cancelled.tokens < 500
-        assert log.completion_tokens == 3 * TOKENS + cancelled.tokens
+    async def test_a_larger_wave_is_cancelled_once_it_is_decided_and_counts(self) -> None:
+        engine = ScriptedEngine([*answers(1, 1, 1), *(Reply("x" * 500) for _ in range(5))])
+        log = await search(AdaptiveVote(n=16, min_wave=8), engine)
+        assert [call.n for call in engine.calls] == [8]
+        cancelled = [e for e in log.events if isinstance(e, Cancelled)]
+        assert [e.index for e in cancelled] == [3, 4, 5, 6, 7]
+        assert all(0 < e.tokens < 500 for e in cancelled)
+        assert log.completion_tokens == 3 * TOKENS + sum(e.tokens for e in cancelled)
         assert engine.stats.running == 0
 
     async def test_an_even_split_draws_everything(self) -> None:
