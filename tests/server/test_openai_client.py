@@ -76,7 +76,8 @@ def test_every_way_to_select(client: OpenAI, selection: str) -> None:
     assert reply.choices[0].message.content == "<answer>2</answer>"
     deliberation = extra(reply)["deliberation"]
     assert deliberation["strategy"]["kind"] == KINDS[selection]
-    assert len(deliberation["candidates"]) == 4
+    # The effort's strategy is adaptive: two equal votes of four decide it.
+    assert len(deliberation["candidates"]) == 4 or (selection == "effort" and len(deliberation["candidates"]) in (2, 3))
     assert reply.usage is not None
     assert reply.usage.completion_tokens == sum(c["tokens"] for c in deliberation["candidates"])
     assert raw.headers["x-deliberate-strategy"].endswith(("4", "4@calculator")) or selection == "body config"

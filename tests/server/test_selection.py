@@ -66,7 +66,7 @@ def test_effort_that_is_not_configured() -> None:
         ({"kind": "majority_vote", "n": 8}, "vote-8"),
         (
             {"kind": "adaptive_vote", "n": 8, "threshold": 0.9},
-            '{"kind":"adaptive_vote","n":8,"min_temperature":0.6,"threshold":0.9}',
+            '{"kind":"adaptive_vote","n":8,"min_temperature":0.6,"threshold":0.9,"min_wave":1}',
         ),
     ],
 )
