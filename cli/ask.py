@@ -38,7 +38,7 @@ def ask(
 
     **Examples**
 
-        deliberate ask "Tom has 3 boxes of 4 pens. How many pens?" --strategy best-of-16
+        deliberate ask "Mia has 12 apples. She buys 30 more. How many are there now?" --strategy best-of-16
 
         deliberate ask "What is 17 * 23?" --strategy adaptive-vote-16@calculator --seed 1
 

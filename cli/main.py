@@ -11,7 +11,7 @@ app = typer.Typer(
     help=(
         "Answers better by spending compute at inference time: samples many solutions, verifies them, and chooses.\n\n"
         "Start a server with `deliberate serve`, or try it here: "
-        '`deliberate ask "Tom has 3 boxes of 4 pens. How many pens?" --strategy best-of-16`.'
+        '`deliberate ask "Mia has 12 apples. She buys 30 more. How many are there now?" --strategy best-of-16`.'
     ),
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,

@@ -106,6 +106,6 @@ def announce(url: str, model: str) -> None:
     out.print(
         f"Try:   curl {url}/chat/completions -H 'Content-Type: application/json' -d "
         f"""'{{"model": "{model}:best-of-16", "messages": """
-        """[{"role": "user", "content": "Tom has 3 boxes of 4 pens. How many pens does he have?"}]}'""",
+        """[{"role": "user", "content": "Mia has 12 apples. She buys 30 more. How many are there now?"}]}'""",
         markup=False,
     )

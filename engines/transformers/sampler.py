@@ -1,7 +1,7 @@
 """Drawing one token per row of a batch, each row with its own sampling options and random number."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -42,18 +42,19 @@ def draw(logits: torch.Tensor, rows: Sequence[Row]) -> Drawn:
 
 def _adjusted(logits: torch.Tensor, rows: Sequence[Row]) -> torch.Tensor:
     """Logits with each row's bias and penalties."""
-    if not any(row.sampling.logit_bias or row.counts for row in rows):
+    changes = [(i, token, by) for i, row in enumerate(rows) for token, by in _changes(row)]
+    if not changes:
         return logits
-    logits = logits.clone()
-    for i, row in enumerate(rows):
-        if row.sampling.logit_bias:
-            ids = torch.tensor(list(row.sampling.logit_bias), device=logits.device)
-            logits[i, ids] += torch.tensor(list(row.sampling.logit_bias.values()), device=logits.device)
-        if row.counts:
-            ids = torch.tensor(list(row.counts), device=logits.device)
-            times = torch.tensor(list(row.counts.values()), device=logits.device, dtype=logits.dtype)
-            logits[i, ids] -= row.sampling.frequency_penalty * times + row.sampling.presence_penalty
-    return logits
+    index, tokens, by = zip(*changes, strict=True)
+    where = (torch.tensor(index, device=logits.device), torch.tensor(tokens, device=logits.device))
+    return logits.index_put(where, torch.tensor(by, device=logits.device, dtype=logits.dtype), accumulate=True)
+
+
+def _changes(row: Row) -> Iterator[tuple[int, float]]:
+    """What is added to which token's logit."""
+    yield from row.sampling.logit_bias.items()
+    for token, times in (row.counts or {}).items():
+        yield token, -(row.sampling.frequency_penalty * times + row.sampling.presence_penalty)
 
 
 def _choose(logits: torch.Tensor, rows: Sequence[Row]) -> torch.Tensor:
