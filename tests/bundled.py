@@ -2,13 +2,13 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
 
 @contextmanager
-def served(*options: str) -> Iterator[str]:
+def served(*options: str) -> Generator[str, None, None]:
     """The base URL of a server of `tiny` that is ready."""
     command = [str(Path(sys.executable).with_name("deliberate")), "serve", "--port", "0", *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
