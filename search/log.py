@@ -1,6 +1,6 @@
 """Reading a search's events: candidates, token counts and the choice."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from deliberate.engines.protocol import Sample
@@ -20,6 +20,8 @@ class CandidateRecord:
     sample: Sample | None = None
     """Set when it was finished or truncated."""
     verdict: Verdict | None = None
+    detail: str = ""
+    """Why it failed."""
 
     @property
     def answer(self) -> str | None:
@@ -44,11 +46,10 @@ class Log:
                 self._records[index] = CandidateRecord(index, status, len(sample.token_ids), sample)
             case Cancelled(index, tokens):
                 self._records[index] = CandidateRecord(index, "cancelled", tokens)
-            case Failed(index, tokens):
-                self._records[index] = CandidateRecord(index, "failed", tokens)
+            case Failed(index, tokens, detail):
+                self._records[index] = CandidateRecord(index, "failed", tokens, detail=detail)
             case Scored(index, verdict):
-                known = self._records[index]
-                self._records[index] = CandidateRecord(index, known.status, known.tokens, known.sample, verdict)
+                self._records[index] = replace(self._records[index], verdict=verdict)
             case Chosen():
                 self._chosen = event
             case _:

@@ -127,7 +127,7 @@ def _candidate(record: CandidateRecord, ranks: Mapping[int, int]) -> CandidateRe
         score=None if verdict is None else verdict.score,
         passed=None if verdict is None else verdict.passed,
         verdict=None if verdict is None else verdict.status,
-        reason=None if verdict is None else verdict.reason,
+        reason=(record.detail or None) if verdict is None else verdict.reason,
         steps=[] if verdict is None else list(verdict.steps),
     )
 

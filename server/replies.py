@@ -107,7 +107,7 @@ class CandidateReport(Reply):
     verdict: Literal["ok", "unavailable", "timeout"] | None
     """Whether the verifier could decide; null when it was not asked."""
     reason: str | None
-    """What the verifier says."""
+    """What the verifier says, or why the candidate failed."""
     steps: list[float]
     """Scores of the steps, from verifiers that judge steps."""
 

@@ -83,6 +83,7 @@ class TestMajorityVote:
         log = await search(MajorityVote(n=4), engine)
         assert chosen_texts(log) == ["<answer>2</answer>"]
         assert [e.detail for e in log.events if isinstance(e, Failed)] == ["scripted failure"]
+        assert [r.detail for r in log.candidates if r.status == "failed"] == ["scripted failure"]
         assert log.completion_tokens == 4 * TOKENS - 1
 
     async def test_all_samples_failed(self) -> None:
