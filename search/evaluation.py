@@ -33,6 +33,8 @@ class Outcome:
     """The strategy's answer."""
     candidates_right: tuple[bool, ...]
     """Each candidate that came to an end, in the order of seeds."""
+    scores: tuple[float | None, ...]
+    """The verifier's, of the same candidates; None where it gave none."""
     tokens: int
     """Generated for all candidates."""
 
@@ -120,5 +122,10 @@ async def _ask(
         async for event in events:
             log.add(event)
     answer = log.sample(log.chosen.choices[0].index).text
-    candidates = [record.sample.text for record in log.candidates if record.sample is not None]
-    return Outcome(question.is_right(answer), tuple(map(question.is_right, candidates)), log.completion_tokens)
+    ended = [(record.sample.text, record.verdict) for record in log.candidates if record.sample is not None]
+    return Outcome(
+        right=question.is_right(answer),
+        candidates_right=tuple(question.is_right(text) for text, _ in ended),
+        scores=tuple(None if verdict is None else verdict.score for _, verdict in ended),
+        tokens=log.completion_tokens,
+    )
