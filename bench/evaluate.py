@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from deliberate.engines.errors import InvalidRequest
 from deliberate.engines.protocol import Sampling
@@ -11,7 +10,7 @@ from deliberate.search.recording import RecordingEngine
 from deliberate.search.registry import parse_strategy
 from deliberate.search.strategy import Strategy
 from deliberate.server.serving import ServedModel
-from deliberate.training.tasks import Task
+from deliberate.training.tasks import Task, as_question
 from deliberate.verifiers.protocol import Resources
 from deliberate.verifiers.workers import WorkerPool
 
@@ -53,15 +52,10 @@ class Report:
 def questions_of(task: Task, split: str, seed: int, limit: int) -> list[Question]:
     """Problems of a task as questions. Raises InvalidRequest for a split that does not exist."""
     try:
-        problems = list(task.problems(split, seed, limit))  # pyright: ignore[reportArgumentType]
+        problems = task.problems(split, seed, limit)  # pyright: ignore[reportArgumentType]
     except ValueError as error:
         raise InvalidRequest(str(error), param="split") from error
-
-    def question(problem: Any) -> Question:
-        messages = ({"role": "user", "content": problem.question},)
-        return Question(problem.id, messages, lambda reply: task.grade(problem, reply))
-
-    return [question(problem) for problem in problems]
+    return [as_question(task, problem) for problem in problems]
 
 
 def strategy_of(name: str, n: int) -> Strategy:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from deliberate.training.artifact import Artifact
+from deliberate.training.tasks import Problem
 
 _CARD = """\
 ---
@@ -37,6 +38,8 @@ The exact configuration is in `deliberate.json` and the course of the loss in `m
 | --- | --- |
 {metrics}
 
+`deliberate train measure-tiny` measures again. {example}
+
 ## Limits
 
 - It knows one kind of text: chained word problems of 2 to 7 steps on whole numbers up to 500, in the phrasings of
@@ -46,8 +49,16 @@ The exact configuration is in `deliberate.json` and the course of the loss in `m
 """
 
 
-def write_card(folder: Path, artifact: Artifact, *, measured_on: str, role: str) -> None:
-    """Write `README.md`. `measured_on` says on what and how; `role` ends the sentence on what the model is for."""
+def write_card(folder: Path, artifact: Artifact, *, measured_on: str, example: Problem | None, role: str) -> None:
+    """Write `README.md`.
+
+    Args:
+        folder: of the model.
+        artifact: its record.
+        measured_on: on what and how, in a sentence.
+        example: a problem that the model solves.
+        role: ends the sentence on what the model is for.
+    """
     training = {name: value for name, value in artifact.metrics.items() if name.startswith("train_")}
     held_out = {name: value for name, value in artifact.metrics.items() if name not in training}
     facts = {
@@ -66,6 +77,15 @@ def write_card(folder: Path, artifact: Artifact, *, measured_on: str, role: str)
         facts="\n".join(f"| {name} | {value} |" for name, value in facts.items()),
         measured_on=measured_on,
         metrics="\n".join(f"| {name} | {value:g} |" for name, value in held_out.items()),
+        example="It solved none of the first problems at temperature 0." if example is None else _shown(example),
         role=role,
     )
     (folder / "README.md").write_text(card, encoding="utf-8")
+
+
+def _shown(example: Problem) -> str:
+    return f"""For example, it answers this held-out problem right at temperature 0:
+
+> {example.question}
+
+`<answer>{example.answer}</answer>`"""

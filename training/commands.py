@@ -1,9 +1,12 @@
 """The `deliberate train` commands. Torch and transformers load when one of them runs."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from deliberate.training.artifact import Artifact
 
 app = typer.Typer(help="Train policies and verifiers.", no_args_is_help=True)
 
@@ -43,7 +46,23 @@ def tiny(
         problems=problems,
         side_by_side=side_by_side,
     )
+    _show(artifacts, output)
+
+
+@app.command()
+def measure_tiny(
+    models: Annotated[Path, typer.Option(help="Folder that holds tiny/ and tiny-verifier/.")] = Path("models"),
+    problems: Annotated[int, typer.Option(min=1, help="Held-out problems to measure on.")] = 500,
+    seed: Annotated[int, typer.Option(help="Seed of the problems and of the samples.")] = 0,
+) -> None:
+    """Measure the bundled pair again and write its figures into the records and cards; the weights stay."""
+    from deliberate.training import tiny as recipe
+
+    _show(recipe.measure_tiny(models, problems=problems, seed=seed), models)
+
+
+def _show(artifacts: Iterable[Artifact], folder: Path) -> None:
     for artifact in artifacts:
-        typer.echo(f"{output / artifact.name}")
+        typer.echo(f"{folder / artifact.name}")
         for name, value in artifact.metrics.items():
             typer.echo(f"  {name:28} {value:g}")

@@ -1,6 +1,5 @@
 """The typed door to transformers, whose own annotations leave much unknown: the few calls that this room makes."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +32,6 @@ class ChatTokenizer:
     def encode(self, text: str) -> list[int]:
         """The text's tokens, with nothing put around them."""
         return list(self._inner(text, add_special_tokens=False).input_ids)
-
-    def decode(self, tokens: Sequence[int]) -> str:
-        """The tokens' text, without special tokens."""
-        return self._inner.decode(list(tokens), skip_special_tokens=True)
 
     def prompt(self, question: str, system: str | None = None) -> list[int]:
         """A user's question, and a system message if any, ready for the assistant's completion."""

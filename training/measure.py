@@ -1,143 +1,125 @@
-"""How well a policy does alone and with its verifier, on held-out problems.
+"""How well the bundled pair does on held-out problems, each model by itself and both together.
 
-The figures are those that decide whether a verifier helps: single samples, majority of `n`, what choosing by the
+The figures are those that decide whether a verifier helps: single samples, majority of n, what choosing by the
 verifier gains on it, and the within-problem AUC. (A verifier can reach a high overall AUC by knowing which problems
-are hard; that chooses nothing.)
+are hard; that chooses nothing.) They are the figures of `deliberate eval` with the same seed.
 """
 
-import re
-from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from fractions import Fraction
-from math import exp
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
 from statistics import fmean
 
-import torch
-from transformers import PreTrainedModel
+from rich.progress import Progress
 
-from deliberate.training import rollout
-from deliberate.training.hub import ChatTokenizer
-from deliberate.training.tasks import Problem, Task
+from deliberate.engines.protocol import Sampling
+from deliberate.engines.transformers import load
+from deliberate.search.evaluation import Evaluation, Outcome, evaluate
+from deliberate.search.recording import RecordingEngine
+from deliberate.search.registry import parse_strategy
+from deliberate.training.tasks import Problem, Task, as_question
+from deliberate.verifiers.protocol import Resources
+from deliberate.verifiers.workers import WorkerPool
 
-_STEP = re.compile(r"(-?\d+) ([-+*/]) (-?\d+) = (-?\d+)")
-_ANSWER = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
+_IN_FLIGHT = 128
+"""Samples asked for at once: twice what the engine runs at once, so that it never waits."""
+_MAX_TOKENS = 256
+_EXAMPLES = 32
+"""Problems among which an example for the card is looked for."""
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
-    """One completion, with all that the selection rules look at."""
+class Measured:
+    """What is known of one model."""
 
-    answer: str
-    """The text between the answer tags; empty where there is none."""
-    correct: bool
-    policy: float
-    """Mean token log-probability under the policy."""
-    verifier: float
-    """Least token log-probability under the verifier."""
-    sound: bool
-    """Every line `a op b = c` is arithmetically right."""
+    metrics: dict[str, float]
+    """Shares in per cent, and the AUC from 0 to 1."""
+    example: Problem | None
+    """The first problem that it solves at temperature 0; None where it solves none of the first ones."""
 
 
-def sample_candidates(
-    task: Task,
-    problems: Sequence[Problem],
-    tokenizer: ChatTokenizer,
-    policy: PreTrainedModel,
-    verifier: PreTrainedModel,
-    *,
-    n: int,
-    temperature: float,
-    seed: int,
-    max_new_tokens: int = 128,
-) -> list[list[Candidate]]:
-    """`n` candidates for each problem."""
-    generator = torch.Generator(policy.device).manual_seed(seed)
-    prompts = [tokenizer.prompt(problem.question) for problem in problems]
-    samples = rollout.sample(
-        policy, prompts, n=n, temperature=temperature, max_new_tokens=max_new_tokens, generator=generator
-    )
-    scores = rollout.score(
-        verifier,
-        [prompt for prompt in prompts for _ in range(n)],
-        [sample.tokens for group in samples for sample in group],
-    )
-    minima = iter([min(score) for score in scores])
-    groups = list[list[Candidate]]()
-    for problem, group in zip(problems, samples, strict=True):
-        texts = [tokenizer.decode(sample.tokens) for sample in group]
-        groups.append(
-            [
-                Candidate(
-                    answer=final_answer(text),
-                    correct=task.grade(problem, text),
-                    policy=fmean(sample.logprobs),
-                    verifier=next(minima),
-                    sound=is_sound(text),
-                )
-                for text, sample in zip(texts, group, strict=True)
-            ]
+async def measure_pair(
+    policy: Path, verifier: Path, task: Task, problems: Sequence[Problem], *, n: int, temperature: float, seed: int
+) -> tuple[Measured, Measured]:
+    """Policy with verifier, then the verifier alone; `n` samples of each problem, drawn once for all strategies."""
+    sampling = Sampling(temperature=temperature, max_tokens=_MAX_TOKENS, seed=seed)
+    async with AsyncExitStack() as stack:
+        engines = dict[str, RecordingEngine]()
+        for name, folder in (("policy", policy), ("verifier", verifier)):
+            engines[name] = RecordingEngine(load(str(folder)), replay=True)
+            stack.push_async_callback(engines[name].close)
+        workers = WorkerPool()
+        stack.callback(workers.close)
+        bench = _Bench(task, problems, Resources(workers, engines), stack.enter_context(Progress()))
+        return (
+            Measured(await _together(bench, sampling, n), await bench.example("policy")),
+            Measured(await _alone(bench, sampling), await bench.example("verifier")),
         )
-    return groups
 
 
-def figures(groups: Sequence[Sequence[Candidate]]) -> dict[str, float]:
-    """Percentages of problems solved by each way of choosing, and the verifier's within-problem AUC (0 to 1)."""
-    n = len(groups[0])
-    rules: dict[str, Callable[[Sequence[Candidate]], float]] = {
-        "pass@1": lambda group: fmean(c.correct for c in group),
-        f"pass@{n}": lambda group: any(c.correct for c in group),
-        f"majority@{n}": lambda group: _voted(group, lambda c: 1.0),
-        f"best_of_{n}_verifier": lambda group: max(group, key=lambda c: c.verifier).correct,
-        f"weighted_vote_{n}_verifier": lambda group: _voted(group, lambda c: exp(c.verifier)),
-        f"best_of_{n}_calculator": _calculator,
+@dataclass(frozen=True, slots=True)
+class _Bench:
+    """What every strategy is tried on."""
+
+    task: Task
+    problems: Sequence[Problem]
+    resources: Resources
+    bars: Progress
+
+    async def run(
+        self, strategy: str, sampling: Sampling, policy: str = "policy", limit: int | None = None
+    ) -> Evaluation:
+        """A strategy, by short name, on the first `limit` problems."""
+        parsed = parse_strategy(strategy)
+        questions = [as_question(self.task, problem) for problem in self.problems[:limit]]
+        bar = self.bars.add_task(f"{policy}: {strategy}", total=len(questions))
+        return await evaluate(
+            parsed,
+            questions,
+            replace(self.resources, policy=policy, scorer="verifier"),
+            sampling,
+            concurrency=max(1, _IN_FLIGHT // parsed.width),
+            done=lambda _: self.bars.advance(bar),
+        )
+
+    async def example(self, policy: str) -> Problem | None:
+        greedy = await self.run("none", Sampling(temperature=0, max_tokens=_MAX_TOKENS), policy, _EXAMPLES)
+        return next((p for p, outcome in zip(self.problems, greedy.outcomes, strict=False) if outcome.right), None)
+
+
+async def _together(bench: _Bench, sampling: Sampling, n: int) -> dict[str, float]:
+    # This one comes first because it draws all samples, and the verifier scores while the policy goes on.
+    best = await bench.run(f"best-of-{n}@likelihood", sampling)
+    vote = await bench.run(f"vote-{n}", sampling)
+    weighted = await bench.run(f"weighted-vote-{n}@likelihood", sampling)
+    calculated = await bench.run(f"best-of-{n}@calculator", sampling)
+    return {
+        "pass@1": _percent(best.pass_at(1)),
+        f"pass@{n}": _percent(best.pass_at(n)),
+        f"majority@{n}": _percent(vote.accuracy),
+        f"best_of_{n}_verifier": _percent(best.accuracy),
+        f"weighted_vote_{n}_verifier": _percent(weighted.accuracy),
+        f"best_of_{n}_calculator": _percent(calculated.accuracy),
+        "within_problem_auc": round(within_problem_auc(best.outcomes), 3),
     }
-    result = {name: round(100 * fmean(map(rule, groups)), 1) for name, rule in rules.items()}
-    return result | {"within_problem_auc": round(within_problem_auc(groups), 3)}
 
 
-def within_problem_auc(groups: Sequence[Sequence[Candidate]]) -> float:
+async def _alone(bench: _Bench, sampling: Sampling) -> dict[str, float]:
+    return {"pass@1": _percent((await bench.run("none", sampling, "verifier")).accuracy)}
+
+
+def _percent(share: float) -> float:
+    return round(100 * share, 1)
+
+
+def within_problem_auc(outcomes: Sequence[Outcome]) -> float:
     """How often the verifier puts a right candidate above a wrong one of the same problem; mean over the problems
     that have both. Ties count half; 0.5 where no problem has both."""
-    return fmean([_auc(g) for g in groups if 0 < sum(c.correct for c in g) < len(g)] or [0.5])
+    return fmean([auc for auc in map(_auc, outcomes) if auc is not None] or [0.5])
 
 
-def _auc(group: Sequence[Candidate]) -> float:
-    right = [c.verifier for c in group if c.correct]
-    wrong = [c.verifier for c in group if not c.correct]
-    return fmean((r > w) + 0.5 * (r == w) for r in right for w in wrong)
-
-
-def _voted(group: Sequence[Candidate], weight: Callable[[Candidate], float]) -> bool:
-    """Whether the answer with the greatest total weight is right; the earliest wins a tie."""
-    votes, correct = dict[str, float](), dict[str, bool]()
-    for candidate in group:
-        if candidate.answer:
-            votes[candidate.answer] = votes.get(candidate.answer, 0.0) + weight(candidate)
-            correct[candidate.answer] = candidate.correct
-    return bool(votes) and correct[max(votes, key=lambda answer: votes[answer])]
-
-
-def _calculator(group: Sequence[Candidate]) -> bool:
-    """The best among the arithmetically sound: the commonest answer, then the policy's most likely completion."""
-    sound = [c for c in group if c.sound] or group
-    counts = Counter(c.answer for c in sound)
-    return max(sound, key=lambda c: (counts[c.answer], c.policy)).correct
-
-
-def final_answer(text: str) -> str:
-    """What stands between the last answer tags; empty where there are none."""
-    answers = _ANSWER.findall(text)
-    return answers[-1].strip() if answers else ""
-
-
-def is_sound(text: str) -> bool:
-    """Whether every `a op b = c` of the text holds exactly."""
-    return all(_holds(*step) for step in _STEP.findall(text))
-
-
-def _holds(a: str, operation: str, b: str, c: str) -> bool:
-    left, right = Fraction(a), Fraction(b)
-    if operation == "/":
-        return right != 0 and left / right == Fraction(c)
-    return {"+": left + right, "-": left - right, "*": left * right}[operation] == Fraction(c)
+def _auc(outcome: Outcome) -> float | None:
+    judged = [(s, right) for s, right in zip(outcome.scores, outcome.candidates_right, strict=True) if s is not None]
+    above = [(r > w) + 0.5 * (r == w) for r, right in judged if right for w, other in judged if not other]
+    return fmean(above) if above else None

@@ -2,10 +2,11 @@
 
 import multiprocessing
 from collections.abc import Generator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from multiprocessing.context import ForkServerContext
 from queue import Empty, Queue
 
+from pebble import ProcessPool
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -71,21 +72,32 @@ def run_in_turn(configs: Sequence[SFTConfig]) -> list[Artifact]:
 
 
 def run_side_by_side(configs: Sequence[SFTConfig]) -> list[Artifact]:
-    """Run all at once, a process each. The first failure is raised once the others have ended."""
-    context = multiprocessing.get_context("spawn")
-    with (
-        training_bars(configs) as bars,
-        context.Manager() as manager,
-        ProcessPoolExecutor(len(configs), mp_context=context) as pool,
-    ):
+    """Run all at once, a process each. The first failure is raised once the others have ended.
+
+    An interrupt reaches this process alone, which then ends the others; their checkpoints stay.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])  # torch takes seconds to import; so it is done once
+    with training_bars(configs) as bars, context.Manager() as manager, _killed_on_leaving(configs, context) as pool:
         reports: Queue[tuple[str, Report]] = manager.Queue()
-        futures = [pool.submit(_run_reporting, config, reports) for config in configs]
+        futures = [pool.schedule(_run_reporting, args=[config, reports]) for config in configs]
         while not all(future.done() for future in futures):
             try:
                 bars.show(*reports.get(timeout=_POLL_SECONDS))
             except Empty:
                 continue
         return [future.result() for future in futures]
+
+
+@contextmanager
+def _killed_on_leaving(configs: Sequence[SFTConfig], context: ForkServerContext) -> Generator[ProcessPool]:
+    """A process for each run, which ends with the block, whatever it is doing."""
+    pool = ProcessPool(len(configs), context=context)
+    try:
+        yield pool
+    finally:
+        pool.stop()
+        pool.join()
 
 
 def _run_reporting(config: SFTConfig, reports: "Queue[tuple[str, Report]]") -> Artifact:

@@ -8,17 +8,16 @@ log-probability it gives to the chain's tokens. Both end with a learning rate of
 steps. Length is counted in steps, so that the result is reproducible.
 """
 
+import asyncio
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
-import torch
-from transformers import PreTrainedModel
-
-from deliberate.training import measure
 from deliberate.training.artifact import Artifact
 from deliberate.training.card import write_card
 from deliberate.training.config import SFTConfig
-from deliberate.training.hub import ChatTokenizer, hide_progress_bars, load_model
+from deliberate.training.hub import hide_progress_bars
+from deliberate.training.measure import Measured, measure_pair
 from deliberate.training.progress import run_in_turn, run_side_by_side
 from deliberate.training.tasks import load_task
 from deliberate.training.tokenizer import make_tokenizer
@@ -58,14 +57,17 @@ def train_tiny(
     """
     hide_progress_bars()
     if not (work / TOKENIZER).exists():
-        make_tokenizer(work / TOKENIZER, TASK, seed=0)
+        make_tokenizer(work / f"partial-{TOKENIZER}", TASK, seed=0)
+        (work / f"partial-{TOKENIZER}").rename(work / TOKENIZER)
     runs = configs(work, policy_steps, verifier_steps, seed)
     (run_side_by_side if side_by_side else run_in_turn)(runs)
-    torch.set_num_threads(runs[0].num_threads)
-    artifacts = _measure(work, problems, seed)
+    artifacts = measure_tiny(work, problems=problems, seed=seed)
     for name in (POLICY, VERIFIER):
         _publish(work / name, output / name)
-    shutil.rmtree(work)
+    for name in (POLICY, VERIFIER, TOKENIZER):
+        shutil.rmtree(work / name)
+    with suppress(OSError):  # it holds other things, which are not ours
+        work.rmdir()
     return artifacts
 
 
@@ -107,37 +109,33 @@ def _command(policy_steps: int, verifier_steps: int, seed: int) -> str:
     return " ".join(["deliberate train tiny", *options])
 
 
-def _measure(work: Path, count: int, seed: int) -> tuple[Artifact, Artifact]:
-    """Add the held-out figures to both artifacts and write the cards."""
+def measure_tiny(models: Path, *, problems: int = 500, seed: int = 0) -> tuple[Artifact, Artifact]:
+    """Measure the pair in `models`, write the figures into both artifacts and the cards anew.
+
+    Returns:
+        The artifacts of policy and verifier.
+    """
+    hide_progress_bars()
     task = load_task(TASK)
-    problems = list(task.problems("test", seed, count))
-    tokenizer = ChatTokenizer(work / POLICY)
-    policy, verifier = load_model(work / POLICY), load_model(work / VERIFIER)
-
-    def figures(sampler: PreTrainedModel, n: int) -> dict[str, float]:
-        groups = measure.sample_candidates(
-            task, problems, tokenizer, sampler, verifier, n=n, temperature=TEMPERATURE, seed=seed
-        )
-        return measure.figures(groups)
-
+    held_out = list(task.problems("test", seed, problems))
+    together, alone = asyncio.run(
+        measure_pair(models / POLICY, models / VERIFIER, task, held_out, n=SAMPLES, temperature=TEMPERATURE, seed=seed)
+    )
     measured_on = (
-        f"On {count} held-out problems (test split, seed {seed}, 2 to 7 steps), sampled at temperature {TEMPERATURE}; "
-        "shares in per cent."
+        f"On {problems} held-out problems (test split, seed {seed}, 2 to 7 steps), sampled at temperature "
+        f"{TEMPERATURE}; shares in per cent."
     )
-    pair = figures(policy, SAMPLES)
-    alone = {"pass@1": figures(verifier, 1)["pass@1"]}
-    artifacts = (
-        _record(work / POLICY, pair, measured_on, " (`tiny-verifier` scores it)"),
-        _record(work / VERIFIER, alone, measured_on, ": it scores the candidates of `tiny`"),
+    return (
+        _record(models / POLICY, together, measured_on, " (`tiny-verifier` scores it)"),
+        _record(models / VERIFIER, alone, measured_on, ": it scores the candidates of `tiny`"),
     )
-    return artifacts
 
 
-def _record(folder: Path, metrics: dict[str, float], measured_on: str, role: str) -> Artifact:
+def _record(folder: Path, measured: Measured, measured_on: str, role: str) -> Artifact:
     artifact = Artifact.load(folder)
-    artifact = artifact.model_copy(update={"metrics": artifact.metrics | metrics})
+    artifact = artifact.model_copy(update={"metrics": artifact.metrics | measured.metrics})
     artifact.save(folder)
-    write_card(folder, artifact, measured_on=measured_on, role=role)
+    write_card(folder, artifact, measured_on=measured_on, example=measured.example, role=role)
     return artifact
 
 

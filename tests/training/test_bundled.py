@@ -1,21 +1,15 @@
+import re
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
+from typer.testing import CliRunner
 
 from deliberate.models import bundled, bundled_models
 from deliberate.training.artifact import Artifact, file_hash
-from deliberate.training.hub import ChatTokenizer
-from deliberate.training.measure import figures, sample_candidates
-from deliberate.training.tasks import load_task
-
-TASK = load_task("word_problems")
-
-
-def load(folder: Path) -> Any:
-    return AutoModelForCausalLM.from_pretrained(folder)  # pyright: ignore[reportUnknownMemberType]
+from deliberate.training.commands import app
 
 
 def test_the_pair_is_bundled_with_cards_and_records() -> None:
@@ -39,37 +33,35 @@ def test_an_unknown_bundled_model_is_refused_with_the_alternatives() -> None:
         bundled("huge")
 
 
-def test_plain_transformers_loads_and_solves() -> None:
-    folder = bundled("tiny-verifier")
+@pytest.mark.parametrize("name", ["tiny", "tiny-verifier"])
+def test_plain_transformers_gives_the_answer_of_the_cards_example(name: str) -> None:
+    folder = bundled(name)
     tokenizer: Any = AutoTokenizer.from_pretrained(folder)  # pyright: ignore[reportUnknownMemberType]
-    model = load(folder)
+    model: Any = AutoModelForCausalLM.from_pretrained(folder)  # pyright: ignore[reportUnknownMemberType]
     assert model.generation_config.eos_token_id == tokenizer.convert_tokens_to_ids("<|end|>")
-    problems = list(TASK.problems("test", seed=20, limit=8))
-    solved = 0
-    for problem in problems:
-        messages = [{"role": "user", "content": problem.question}]
-        inputs = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_tensors="pt")
-        output = model.generate(**inputs, max_new_tokens=100, do_sample=False)
-        text = tokenizer.decode(output[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
-        solved += TASK.grade(problem, text)
-    assert solved >= 6
+    example = re.search(r"^> (.+)\n\n`(<answer>\d+</answer>)`$", (folder / "README.md").read_text(), re.MULTILINE)
+    assert example is not None
+    messages = [{"role": "user", "content": example[1]}]
+    inputs = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_tensors="pt")
+    output = model.generate(**inputs, max_new_tokens=100, do_sample=False)
+    text = tokenizer.decode(output[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+    assert text.endswith(example[2])
 
 
-def test_the_policy_slips_and_the_verifier_tells() -> None:
-    folder = bundled("tiny")
-    problems = list(TASK.problems("test", seed=21, limit=24))
-    torch.manual_seed(0)
-    groups = sample_candidates(
-        TASK,
-        problems,
-        ChatTokenizer(folder),
-        load(folder),
-        load(bundled("tiny-verifier")),
-        n=8,
-        temperature=0.8,
-        seed=0,
-    )
-    measured = figures(groups)
-    assert 25 < measured["pass@1"] < 85
-    assert measured["best_of_8_verifier"] > measured["pass@1"] + 8
-    assert measured["within_problem_auc"] > 0.7
+def test_the_policy_slips_and_the_verifier_tells(tmp_path: Path) -> None:
+    for name, folder in bundled_models().items():
+        shutil.copytree(folder, tmp_path / name)
+        (tmp_path / name / "README.md").unlink()
+    options = ["--models", str(tmp_path), "--problems", "12", "--seed", "21"]
+    result = CliRunner().invoke(app, ["measure-tiny", *options])
+
+    assert result.exit_code == 0, result.output
+    policy, verifier = Artifact.load(tmp_path / "tiny"), Artifact.load(tmp_path / "tiny-verifier")
+    assert 25 < policy.metrics["pass@1"] < 85
+    assert policy.metrics["best_of_16_verifier"] > policy.metrics["pass@1"] + 8
+    assert policy.metrics["within_problem_auc"] > 0.7
+    assert verifier.metrics["pass@1"] > 75
+    for artifact in (policy, verifier):
+        folder = tmp_path / artifact.name
+        assert artifact.weights_hash == file_hash(folder / "model.safetensors"), "the weights stay"
+        assert "On 12 held-out problems (test split, seed 21" in (folder / "README.md").read_text()

@@ -4,6 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from deliberate.search.evaluation import Question
+
 Split = Literal["train", "test"]
 
 
@@ -57,3 +59,9 @@ class Task(Protocol):
     def grade(self, problem: Problem, completion: str) -> bool:
         """Whether the completion's final answer is exactly the problem's."""
         ...
+
+
+def as_question(task: Task, problem: Problem) -> Question:
+    """The problem as strategies are evaluated on it."""
+    messages = ({"role": "user", "content": problem.question},)
+    return Question(problem.id, messages, lambda reply: task.grade(problem, reply))
