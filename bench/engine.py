@@ -58,15 +58,22 @@ async def generate_seconds(model: Any, batch: Sequence[Sequence[int]], new_token
     return time.perf_counter() - start
 
 
-async def taking_turns(rounds: int, sides: Sequence[Callable[[int], Awaitable[float]]], label: str) -> list[float]:
-    """Median seconds of each side; round 0 warms up."""
+async def taking_turns(
+    rounds: int, sides: Sequence[Callable[[int], Awaitable[float]]], label: str
+) -> list[list[float]]:
+    """Seconds of each side, round by round; a round before them warms up."""
     seconds: list[list[float]] = [[] for _ in sides]
     for turn in track(range(rounds + 1), label, transient=True):
         for side, times in zip(sides, seconds, strict=True):
             elapsed = await side(turn)
             if turn > 0:
                 times.append(elapsed)
-    return [statistics.median(times) for times in seconds]
+    return seconds
+
+
+def paired_ratio(slower: Sequence[float], faster: Sequence[float]) -> float:
+    """Median over rounds of how many times longer the first took: neighbours in time see the same machine."""
+    return statistics.median(a / b for a, b in zip(slower, faster, strict=True))
 
 
 async def measure(path: str, new_tokens: int, rounds: int, threads: int | None) -> dict[str, Any]:
@@ -89,7 +96,9 @@ async def measure(path: str, new_tokens: int, rounds: int, threads: int | None) 
             f"batch {batch}",
         )
         tokens = batch * new_tokens
-        results["batches"].append({"batch": batch, "engine": tokens / ours, "generate": tokens / theirs})
+        engine_rate, generate_rate = (tokens / statistics.median(times) for times in (ours, theirs))
+        ratio = paired_ratio(theirs, ours)
+        results["batches"].append({"batch": batch, "engine": engine_rate, "generate": generate_rate, "ratio": ratio})
     one, sixteen = await taking_turns(
         rounds,
         [
@@ -98,7 +107,7 @@ async def measure(path: str, new_tokens: int, rounds: int, threads: int | None) 
         ],
         "concurrency",
     )
-    results["sixteen_requests_to_one"] = 16 * one / sixteen
+    results["sixteen_requests_to_one"] = 16 * paired_ratio(one, sixteen)
     results["prefill_of_extension"] = await extension_prefill(engine)
     await engine.close()
     return results
@@ -120,7 +129,7 @@ async def extension_prefill(engine: TransformersEngine) -> int:
 def main(
     model: Annotated[str | None, typer.Argument(help="Model folder; the bundled tiny without one.")] = None,
     new_tokens: Annotated[int, typer.Option(help="Tokens drawn per sequence.")] = 64,
-    rounds: Annotated[int, typer.Option(help="Timed turns of each side; the median counts.")] = 5,
+    rounds: Annotated[int, typer.Option(help="Timed turns of each side; medians count.")] = 9,
     threads: Annotated[int | None, typer.Option(help="CPU threads of both sides.")] = None,
     save: Annotated[Path | None, typer.Option(help="Write the figures as JSON.")] = None,
 ) -> None:
@@ -128,8 +137,7 @@ def main(
     results = asyncio.run(measure(model or str(bundled("tiny")), new_tokens, rounds, threads))
     table = Table("batch", "engine tokens/s", "generate tokens/s", "ratio", title=f"{results['threads']} thread(s)")
     for row in results["batches"]:
-        ratio = row["engine"] / row["generate"]
-        table.add_row(str(row["batch"]), f"{row['engine']:.0f}", f"{row['generate']:.0f}", f"{ratio:.2f}")
+        table.add_row(str(row["batch"]), f"{row['engine']:.0f}", f"{row['generate']:.0f}", f"{row['ratio']:.2f}")
     console = Console()
     console.print(table)
     console.print(f"16 concurrent requests: {results['sixteen_requests_to_one']:.1f} times the throughput of one")

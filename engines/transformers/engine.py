@@ -18,7 +18,7 @@ from deliberate.engines.transformers.scheduler import Limits, Scheduler
 from deliberate.engines.transformers.tokenizer import HuggingFaceTokenizer, read_chat_template
 from deliberate.engines.transformers.work import Call, Prefill, Running
 
-_SEND_EVERY_S = 0.02
+_SEND_EVERY_S = 0.05
 """Deltas of a running call are sent at most this often: a person cannot tell, and the event loop stays free."""
 
 T = TypeVar("T")

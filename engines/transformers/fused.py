@@ -19,6 +19,9 @@ from deliberate.engines.transformers.kv_rows import KVRows
 FUSIBLE = frozenset({"llama", "mistral", "qwen2", "qwen3"})
 """Model types whose layers have exactly this shape."""
 
+STATIC_ROPES = frozenset({"default", "linear", "llama3", "yarn"})
+"""Rotary embeddings that depend on the position alone, not on the length of the sequence."""
+
 
 def can_fuse(model: Any) -> bool:
     """Whether this causal language model can run here: its architecture fits and its weights are plain."""
@@ -28,15 +31,21 @@ def can_fuse(model: Any) -> bool:
 
 
 def _fits(config: Any) -> bool:
-    return config.model_type in FUSIBLE and config.hidden_act == "silu"
+    rope: Any = getattr(config, "rope_parameters", None) or {}
+    return (
+        config.model_type in FUSIBLE
+        and config.hidden_act == "silu"
+        and rope.get("rope_type", "default") in STATIC_ROPES
+    )
 
 
 class FusedDecoder:
     """Stands in for the model's own forward pass over KV rows."""
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, context_length: int) -> None:
         self._model = model.model
-        self._head = model.lm_head
+        self._head = (model.lm_head.weight, model.lm_head.bias)
+        self._cos, self._signed_sin = self._rotary_tables(context_length)
         self._kinds: Sequence[str] = getattr(model.config, "layer_types", None) or []
         self._layers = [_Layer(layer) for layer in self._model.layers]
 
@@ -50,21 +59,29 @@ class FusedDecoder:
     ) -> torch.Tensor:
         """Logits [rows, keep, vocabulary] after the new tokens `ids` [rows, new] at `positions`."""
         hidden = self._model.embed_tokens(ids)
-        cos, sin = self._model.rotary_emb(hidden, positions)
-        cos, sin = cos.unsqueeze(2), sin.unsqueeze(2)
+        cos, sin = self._cos[positions].unsqueeze(2), self._signed_sin[positions].unsqueeze(2)
         for i, layer in enumerate(self._layers):
             mask = masks[self._kinds[i]] if isinstance(masks, dict) else masks
             hidden = layer(hidden, cos, sin, mask, rows, i)
         norm = self._model.norm
         if hidden.shape[1] > 1:
             hidden = hidden[:, keep]
-        return self._head(F.rms_norm(hidden, norm.weight.shape, norm.weight, norm.variance_epsilon))
+        return F.linear(F.rms_norm(hidden, norm.weight.shape, norm.weight, norm.variance_epsilon), *self._head)
+
+    @torch.inference_mode()
+    def _rotary_tables(self, context_length: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Cosines and sines [positions, dim], the sines' first half negated: x * cos + swapped halves of x * sin."""
+        weight = self._model.embed_tokens.weight
+        cos, sin = self._model.rotary_emb(weight[:1], torch.arange(context_length, device=weight.device).unsqueeze(0))
+        half = sin.shape[-1] // 2
+        return cos[0], torch.cat((-sin[0, :, :half], sin[0, :, half:]), dim=-1)
 
 
 class _Layer:
     def __init__(self, layer: Any) -> None:
         self._attention = attention = layer.self_attn
-        self._mlp = layer.mlp
+        self._out = (attention.o_proj.weight, attention.o_proj.bias)
+        self._down = (layer.mlp.down_proj.weight, layer.mlp.down_proj.bias)
         self._norms = [(n.weight, n.variance_epsilon) for n in (layer.input_layernorm, layer.post_attention_layernorm)]
         self._qkv = _joined([attention.q_proj, attention.k_proj, attention.v_proj])
         self._gate_up = _joined([layer.mlp.gate_proj, layer.mlp.up_proj])
@@ -77,7 +94,7 @@ class _Layer:
     ) -> torch.Tensor:
         hidden = hidden + self._attend(self._norm(hidden, 0), cos, sin, mask, rows, index)
         gate, up = F.linear(self._norm(hidden, 1), *self._gate_up).chunk(2, dim=-1)
-        return hidden + self._mlp.down_proj(F.silu(gate) * up)
+        return hidden + F.linear(F.silu(gate) * up, *self._down)
 
     def _norm(self, hidden: torch.Tensor, which: int) -> torch.Tensor:
         weight, epsilon = self._norms[which]
@@ -89,14 +106,13 @@ class _Layer:
         count, new, _ = hidden.shape
         heads = F.linear(hidden, *self._qkv).view(count, new, self._heads + 2 * self._kv_heads, self._dim)
         turned = self._head_norms(heads[:, :, : self._heads + self._kv_heads])
-        half = self._dim // 2
-        turned = turned * cos + torch.cat((-turned[..., half:], turned[..., :half]), dim=-1) * sin
+        turned = torch.addcmul(turned * cos, turned.roll(self._dim // 2, dims=-1), sin)
         key = turned[:, :, self._heads :].transpose(1, 2)
         value = heads[:, :, self._heads + self._kv_heads :].transpose(1, 2)
         keys, values = rows.update(key, value, index)
         query = turned[:, :, : self._heads].transpose(1, 2)
         mixed, _ = row_attention(self._attention, query, keys, values, mask, scaling=self._attention.scaling)
-        return self._attention.o_proj(mixed.reshape(count, new, self._heads * self._dim))
+        return F.linear(mixed.reshape(count, new, self._heads * self._dim), *self._out)
 
     def _head_norms(self, heads: torch.Tensor) -> torch.Tensor:
         """Qwen3 normalises each query and key head."""

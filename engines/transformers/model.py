@@ -52,7 +52,7 @@ class CausalModel:
             raise InvalidRequest(f"{path}: the embedded engine cannot run a {self._config.model_type} model.")
         expected = self._own_logits()
         if can_fuse(self._model):
-            self._run: Any = FusedDecoder(self._model)
+            self._run: Any = FusedDecoder(self._model, self.context_length)
         else:
             self._model.set_attn_implementation(_attention(self._config))
             self._run = self._run_modules
