@@ -9,6 +9,7 @@ from deliberate.engines.protocol import Message, Sampling
 from deliberate.search.events import Event
 from deliberate.search.strategy import Context, Strategy
 from deliberate.verifiers.protocol import Judges, Problem, Resources, Verifier, VerifierConfig
+from deliberate.verifiers.registry import VERIFIERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ def _check_verifier(strategy: Strategy, config: VerifierConfig | None, verifier:
     if config is None or verifier is None:
         raise InvalidRequest(
             f"Strategy {strategy.kind!r} needs a verifier and this model has no default one; "
-            'add "verifier": {"kind": ...} to the strategy.',
+            f'add "verifier": {{"kind": ...}} to the strategy, of kind {", ".join(VERIFIERS)}.',
             param="strategy.verifier",
         )
     levels = list(Judges)
