@@ -34,17 +34,24 @@ class Ballot:
         return f"text:{self.sample.text.strip()}" if self.answer is None else f"answer:{self.answer}"
 
 
-def ballots(events: Iterable[Event]) -> list[Ballot]:
-    """The candidates that count, by index: all that ended, or, if none did, those cut by length.
+def ballot(event: Sampled) -> Ballot:
+    """A candidate with the answer read from it."""
+    return Ballot(event.index, event.sample, _read_answer(event.sample.text))
 
-    Raises SearchFailed when every candidate failed.
-    """
+
+def counting(cast: Iterable[Ballot]) -> list[Ballot]:
+    """The candidates that count, by index: all that ended, or, if none did, those cut by length."""
+    by_index = sorted(cast, key=lambda b: b.index)
+    return [b for b in by_index if b.sample.finish.reason == "stop"] or by_index
+
+
+def ballots(events: Iterable[Event]) -> list[Ballot]:
+    """The candidates of a log that count. Raises SearchFailed when every candidate failed."""
     logged = list(events)
-    sampled = sorted((e for e in logged if isinstance(e, Sampled)), key=lambda e: e.index)
-    if not sampled:
+    cast = [ballot(e) for e in logged if isinstance(e, Sampled)]
+    if not cast:
         raise every_sample_failed([e for e in logged if isinstance(e, Failed)])
-    ended = [e for e in sampled if e.sample.finish.reason == "stop"]
-    return [Ballot(e.index, e.sample, _read_answer(e.sample.text)) for e in ended or sampled]
+    return counting(cast)
 
 
 def _read_answer(text: str) -> str | None:

@@ -2,13 +2,14 @@
 
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
-from typing import Annotated
+from typing import Annotated, Self
 
 from pydantic import Field, FiniteFloat
 
 from deliberate.engines.protocol import SampleBuilder, Sampling
 from deliberate.search.events import Cancelled, Event, Failed, Sampled
 from deliberate.search.strategy import Context, Strategy
+from deliberate.verifiers.protocol import VerifierConfig
 
 MAX_WIDTH = 1024
 """Most candidates a request may ask for; a server's own ceiling is usually lower."""
@@ -25,6 +26,10 @@ class ParallelStrategy(Strategy, frozen=True):
     @property
     def width(self) -> int:
         return self.n
+
+    @classmethod
+    def of_width(cls, width: int, verifier: VerifierConfig | None) -> Self:
+        return cls.model_validate({"n": width} | ({} if verifier is None else {"verifier": verifier}))
 
     def sampling(self, context: Context) -> Sampling:
         """The request's sampling, warm enough for candidates to differ."""

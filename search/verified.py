@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
-from typing import ClassVar, Self
+from typing import ClassVar
 
 from deliberate.search.events import Choice, Chosen, Event, Scored
 from deliberate.search.ranking import Ballot, ballots, by_votes
@@ -27,10 +27,6 @@ class VerifiedStrategy(ParallelStrategy, frozen=True):
     @property
     def verifier_config(self) -> VerifierConfig | None:
         return self.verifier
-
-    @classmethod
-    def of_width(cls, width: int, verifier: VerifierConfig | None) -> Self:
-        return cls.model_validate({"n": width, "verifier": verifier})
 
     @abstractmethod
     def rank(self, candidates: Sequence[Ballot], scores: Mapping[int, float]) -> tuple[list[Choice], str | None]:

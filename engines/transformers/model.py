@@ -56,7 +56,10 @@ class CausalModel:
         else:
             self._model.set_attn_implementation(_attention(self._config))
             self._run = self._run_modules
-        self._check(path, expected)
+        probed = KVRows()
+        self._check(path, expected, self._first_forward(probed))
+        self.kv_bytes_per_token = sum(x.shape[1] * x.shape[3] * x.element_size() for x in probed.tensors())
+        """Memory of one token's keys and values."""
 
     @property
     def generation_defaults(self) -> Any:
@@ -67,13 +70,6 @@ class CausalModel:
     def parameters(self) -> int:
         """How many numbers it has."""
         return sum(parameter.numel() for parameter in self._model.parameters())
-
-    @property
-    def kv_bytes_per_token(self) -> int:
-        """Memory of one token's keys and values."""
-        rows = KVRows()
-        self._first_forward(rows)
-        return sum(x.shape[1] * x.shape[3] * x.element_size() for x in rows.tensors())
 
     @torch.inference_mode()
     def forward(self, rows: KVRows, chunks: Sequence[Chunk], keep: Sequence[int]) -> torch.Tensor:
@@ -149,9 +145,8 @@ class CausalModel:
         """The same logits as the model gives them by itself."""
         return self._model(torch.tensor([self._probe], device=self.device)).logits[0, 4:].float()
 
-    def _check(self, path: str, expected: torch.Tensor) -> None:
+    def _check(self, path: str, expected: torch.Tensor, got: torch.Tensor) -> None:
         """Refuse a model whose logits over our rows differ from its own: better no text than wrong text."""
-        got = self._first_forward(KVRows())
         difference = (got.log_softmax(-1) - expected.log_softmax(-1)).abs().max().item()
         if not difference < (1e-3 if self.dtype == torch.float32 else 0.5):
             raise InvalidRequest(

@@ -18,10 +18,9 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from deliberate.search.events import Chosen, Event, Failed, Sampled
-from deliberate.search.ranking import ballots, by_votes
+from deliberate.search.ranking import Ballot, ballot, ballots, by_votes, counting
 from deliberate.search.sampling import ParallelStrategy, Wave
 from deliberate.search.strategy import Context
-from deliberate.verifiers.protocol import VerifierConfig
 
 _MANY = 64
 """Samples to come from which on the prediction is taken in its limit."""
@@ -72,49 +71,45 @@ class AdaptiveVote(ParallelStrategy, frozen=True):
     """Least samples drawn at once. A wave is as small as could decide, which costs the fewest tokens; a larger one is
     answered sooner, and what still runs once the outcome is decided is cancelled."""
 
-    @classmethod
-    def of_width(cls, width: int, verifier: VerifierConfig | None) -> "AdaptiveVote":
-        return cls.model_validate({"n": width} | ({} if verifier is None else {"verifier": verifier}))
-
     async def run(self, context: Context) -> AsyncGenerator[Event, None]:
         events: list[Event] = []
+        cast: list[Ballot] = []
         drawn = ended = 0
-        while (size := self._next_wave(events, drawn)) > 0:
+        while (size := self._next_wave(_votes(cast, ended), drawn)) > 0:
             wave = Wave(context, self.sampling(context), drawn, size)
             drawn += size
             async with aclosing(wave.events()) as stream:
                 async for event in stream:
                     events.append(event)
+                    cast += [ballot(event)] if isinstance(event, Sampled) else []
                     ended += isinstance(event, Sampled | Failed)
                     yield event
-                    if self._decided(events, self.n - ended):
+                    if self._decided(_votes(cast, ended), self.n - ended):
                         break
             for cancelled in wave.cancelled():
                 yield cancelled
         choices, fallback = by_votes(ballots(events))
-        yield Chosen(tuple(choices[: context.choices]), self._why(events, ended), fallback)
+        yield Chosen(tuple(choices[: context.choices]), self._why(_votes(cast, ended), ended), fallback)
 
-    def _decided(self, events: list[Event], remaining: int) -> bool:
-        return self._chance(_votes(events), remaining) > self.threshold
+    def _decided(self, votes: "Votes", remaining: int) -> bool:
+        return self._chance(votes, remaining) > self.threshold
 
     def _chance(self, votes: "Votes", remaining: int, more: int = 0) -> float:
         """That the leader wins, if `more` of the remaining samples all vote for it."""
         return leads_in_the_end(votes.leader + more, votes.runner_up, votes.others, remaining - more)
 
-    def _next_wave(self, events: list[Event], drawn: int) -> int:
+    def _next_wave(self, votes: "Votes", drawn: int) -> int:
         """The fewest further votes, all for the leader, that would decide, or `min_wave`; 0 when it is decided."""
         remaining = self.n - drawn
-        votes = _votes(events)
-        if remaining == 0 or self._decided(events, remaining):
+        if remaining == 0 or self._decided(votes, remaining):
             return 0
         sizes = range(1, remaining)
         fewest = 1 + bisect_right(sizes, self.threshold, key=lambda more: self._chance(votes, remaining, more))
         return min(remaining, max(fewest, self.min_wave))
 
-    def _why(self, events: list[Event], ended: int) -> str:
+    def _why(self, votes: "Votes", ended: int) -> str:
         if ended == self.n:
             return f"all {self.n} samples ended"
-        votes = _votes(events)
         chance = self._chance(votes, self.n - ended)
         return (
             f"stopped after {ended} of {self.n} samples: {votes.leader} votes against {votes.runner_up} "
@@ -131,10 +126,8 @@ class Votes:
     others: int
 
 
-def _votes(events: list[Event]) -> Votes:
-    if not any(isinstance(event, Sampled) for event in events):
-        return Votes(0, 0, sum(isinstance(event, Failed) for event in events))
-    ended = sum(isinstance(event, Sampled | Failed) for event in events)
-    counts = Counter(b.answer for b in ballots(events) if b.answer is not None).most_common(2)
+def _votes(cast: list[Ballot], ended: int) -> Votes:
+    """The standing after `ended` samples, of which those in `cast` did not fail."""
+    counts = Counter(b.answer for b in counting(cast) if b.answer is not None).most_common(2)
     leader, runner_up = ([count for _, count in counts] + [0, 0])[:2]
     return Votes(leader, runner_up, ended - leader - runner_up)

@@ -8,7 +8,6 @@ from deliberate.search.events import Chosen, Event
 from deliberate.search.ranking import ballots, by_votes
 from deliberate.search.sampling import ParallelStrategy, Wave
 from deliberate.search.strategy import Context
-from deliberate.verifiers.protocol import VerifierConfig
 
 
 class MajorityVote(ParallelStrategy, frozen=True):
@@ -16,10 +15,6 @@ class MajorityVote(ParallelStrategy, frozen=True):
 
     kind: Literal["majority_vote"] = "majority_vote"
     alias: ClassVar[str] = "vote"
-
-    @classmethod
-    def of_width(cls, width: int, verifier: VerifierConfig | None) -> "MajorityVote":
-        return cls.model_validate({"n": width} | ({} if verifier is None else {"verifier": verifier}))
 
     async def run(self, context: Context) -> AsyncGenerator[Event, None]:
         events: list[Event] = []
