@@ -19,7 +19,7 @@ from rich.progress import track
 from rich.table import Table
 from transformers import AutoModelForCausalLM
 
-from deliberate.engines.protocol import Sampling
+from deliberate.engines.protocol import Prompt, Sampling
 from deliberate.engines.transformers import TransformersEngine, load
 from deliberate.models import bundled
 
@@ -37,7 +37,7 @@ async def engine_seconds(engine: TransformersEngine, batch: Sequence[Sequence[in
     sampling = Sampling(max_tokens=new_tokens, seed=1, logit_bias=bias)
 
     async def one(prompt: Sequence[int]) -> int:
-        return sum([len(delta.token_ids) async for delta in engine.generate(prompt, sampling)])
+        return sum([len(delta.token_ids) async for delta in engine.generate(Prompt(tuple(prompt)), sampling)])
 
     start = time.perf_counter()
     drawn = sum(await asyncio.gather(*map(one, batch)))
@@ -80,7 +80,7 @@ async def measure(path: str, new_tokens: int, rounds: int, threads: int | None) 
     """All figures."""
     engine = load(path, threads=threads)
     model: Any = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32).eval()
-    vocabulary = engine.capabilities.vocabulary_size
+    vocabulary = int(model.config.vocab_size)
     results: dict[str, Any] = {"threads": torch.get_num_threads(), "new_tokens": new_tokens, "batches": []}
     for batch in (1, 16, 64):
 
@@ -108,20 +108,20 @@ async def measure(path: str, new_tokens: int, rounds: int, threads: int | None) 
         "concurrency",
     )
     results["sixteen_requests_to_one"] = 16 * paired_ratio(one, sixteen)
-    results["prefill_of_extension"] = await extension_prefill(engine)
+    results["prefill_of_extension"] = await extension_prefill(engine, vocabulary)
     await engine.close()
     return results
 
 
-async def extension_prefill(engine: TransformersEngine) -> int:
+async def extension_prefill(engine: TransformersEngine, vocabulary: int) -> int:
     """Prompt tokens computed for a request that extends a finished one by 32 tokens."""
-    prompt = prompts(1, engine.capabilities.vocabulary_size, first=999)[0]
+    prompt = prompts(1, vocabulary, first=999)[0]
     bias = dict.fromkeys(engine.end_of_sequence, -100.0)
     answer: list[int] = []
-    async for delta in engine.generate(prompt, Sampling(max_tokens=100, logit_bias=bias)):
+    async for delta in engine.generate(Prompt(tuple(prompt)), Sampling(max_tokens=100, logit_bias=bias)):
         answer += delta.token_ids
     before = engine.stats.prefill_tokens_total
-    async for _ in engine.generate(prompt + answer + prompt[:32], Sampling(max_tokens=1)):
+    async for _ in engine.generate(Prompt((*prompt, *answer, *prompt[:32])), Sampling(max_tokens=1)):
         pass
     return engine.stats.prefill_tokens_total - before
 

@@ -6,6 +6,7 @@
     │   └── ContextOverflow       the prompt does not fit into the model's context
     ├── Overloaded                try again later (HTTP 503 with Retry-After)
     ├── EngineStopped             the engine died or was closed (HTTP 503)
+    ├── UpstreamFailed            a server that an engine asks broke its promise (HTTP 502)
     └── SearchFailed              every sample of a search failed (HTTP 500)
 
 A bad sample or a verifier that cannot decide is data, not an error: neither appears here.
@@ -63,6 +64,10 @@ class Overloaded(DeliberateError):
 
 class EngineStopped(DeliberateError):
     """The engine no longer runs; its cause is chained."""
+
+
+class UpstreamFailed(DeliberateError):
+    """A server that an engine asks answered wrongly, not in time, or refused; the message names its address."""
 
 
 class SearchFailed(DeliberateError):

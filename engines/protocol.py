@@ -1,17 +1,60 @@
 """What an engine is: token ids in, deltas of sampled token ids out.
 
 Token ids go both ways, never re-encoded text, so that a search step extends its prefix exactly and the
-KV prefix cache hits. Closing the generator aborts the work inside the engine.
+KV prefix cache hits. Only engines behind somebody's chat API read the conversation instead; their capabilities say
+so. Closing the generator aborts the work inside the engine.
 """
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol, Self
 
-from pydantic import BaseModel, Field, FiniteFloat
+from pydantic import BaseModel, Field, FiniteFloat, model_validator
 
 Message = Mapping[str, Any]
 """One chat message in OpenAI's wire format."""
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """A chat as its caller sent it, all in OpenAI's wire format."""
+
+    messages: tuple[Message, ...]
+    tools: tuple[Mapping[str, Any], ...] = ()
+    """Functions that the answer may call."""
+    tool_choice: str | Mapping[str, Any] | None = None
+    parallel_tool_calls: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What a model continues."""
+
+    token_ids: tuple[int, ...]
+    """Empty only where the engine takes conversations and no token ids."""
+    conversation: Conversation | None = None
+    """What the ids were made from, where they were made from a conversation."""
+
+
+class StructuredOutput(BaseModel, frozen=True, extra="forbid"):
+    """A form that the text must have; exactly one field is set. The names are vLLM's."""
+
+    json_schema: Mapping[str, Any] | None = None
+    """A JSON document that satisfies the schema."""
+    json_object: bool | None = None
+    """Any JSON object."""
+    regex: str | None = None
+    """A match of the whole text."""
+    choice: tuple[str, ...] | None = None
+    """One of these."""
+    grammar: str | None = None
+    """A sentence of this EBNF grammar."""
+
+    @model_validator(mode="after")
+    def _one_form(self) -> Self:
+        if len(forms := self.model_dump(exclude_none=True)) != 1:
+            raise ValueError(f"one form of structured output at a time; got {', '.join(forms) or 'none'}")
+        return self
 
 
 class Sampling(BaseModel, frozen=True, extra="forbid"):
@@ -41,6 +84,11 @@ class Sampling(BaseModel, frozen=True, extra="forbid"):
     """Subtracted from a token's logit once if the sample already holds it."""
     top_logprobs: Annotated[int, Field(ge=0)] = 0
     """How many alternatives to report per token, likeliest first."""
+    structured_output: StructuredOutput | None = None
+    """The form that the text must have, for engines that can enforce one."""
+    stream_interval: Annotated[int, Field(ge=1)] = 1
+    """New tokens that an engine may gather before it sends a sample's next delta; its first and last come at once.
+    Changes how tokens are reported, not which are drawn: a search that waits for whole samples saves work by it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +101,17 @@ class Finish:
     """The stop string or extra stop token that matched; None for the model's own end of sequence."""
     detail: str = ""
     """What went wrong, for `error`."""
+    prompt_tokens: int | None = None
+    """Length of the prompt as the engine counted it, where the caller knows no token ids."""
 
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """New tokens of one sample. Texts and ids of a sample's deltas concatenate to the whole sample."""
+    """New tokens of one sample. Texts and ids of a sample's deltas concatenate to the whole sample.
+
+    Chains of thought and tool calls that an engine receives apart from the text stand in the text as models write
+    them: `<think>…</think>`, `<tool_call>{"name": …, "arguments": …}</tool_call>`.
+    """
 
     index: int
     """Which of the call's n samples."""
@@ -70,17 +124,29 @@ class Delta:
     """Per token, the asked-for alternatives as (token id, log-probability)."""
     finish: Finish | None = None
     """Set on the sample's last delta."""
+    unseen_tokens: int = 0
+    """Tokens beside `token_ids`, whose ids the engine does not know. Negative to correct earlier estimates."""
+    restart: bool = False
+    """The sample begins anew with this delta: what came before it is void, though its tokens were spent."""
 
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
     """What an engine can do; what a strategy or verifier needs is checked against it before any work."""
 
-    context_length: int
-    """Prompt and new tokens together."""
-    vocabulary_size: int
+    context_length: int | None
+    """Prompt and new tokens together; None where nobody knows before the engine refuses."""
+    vocabulary_size: int | None
+    """None where the engine does not show its tokens."""
+    token_ids: bool = True
+    """Prompts are token ids and samples have them. False: the engine reads conversations and cannot continue a given
+    beginning of an answer, so only whole answers can be searched for."""
     scores: bool = True
-    """`score` works."""
+    """`score` and `next_logprobs` work."""
+    structured_output: bool = False
+    """Can enforce `Sampling.structured_output`."""
+    tools: bool = False
+    """Offers a conversation's tools to the model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,14 +205,19 @@ class Engine(Protocol):
 
     @property
     def failure(self) -> BaseException | None:
-        """What killed the engine; None while it serves."""
+        """What killed the engine; None while it serves. An Overloaded passes by itself."""
         ...
 
-    def generate(self, prompt_ids: Sequence[int], sampling: Sampling, n: int = 1) -> AsyncGenerator[Delta, None]:
+    @property
+    def sampling_defaults(self) -> Mapping[str, float]:
+        """Fields of `Sampling` that the model's authors recommend, where they do."""
+        ...
+
+    def generate(self, prompt: Prompt, sampling: Sampling, n: int = 1) -> AsyncGenerator[Delta, None]:
         """Sample n completions of one prompt, interleaved as they come.
 
         Raises ContextOverflow before the first delta when the prompt does not fit, EngineStopped when the
-        engine dies. Closing the generator aborts what still runs.
+        engine dies, Overloaded while it cannot be reached. Closing the generator aborts what still runs.
         """
         ...
 
@@ -157,8 +228,52 @@ class Engine(Protocol):
         """
         ...
 
+    async def next_logprobs(
+        self, sequences: Sequence[Sequence[int]], positions: Sequence[Sequence[int]], tokens: Sequence[int]
+    ) -> list[tuple[tuple[float, ...], ...]]:
+        """log p(token | sequence up to and with position), in nats: per sequence, per position, per given token.
+
+        What a generative reward model says at its step marks. Positions ascend. Only what follows the prefix cache
+        is read, so that asking for a grown chain's newest position costs its newest tokens.
+        Raises InvalidRequest for positions outside the sequence, ContextOverflow for one that is too long.
+        """
+        ...
+
     async def close(self) -> None:
         """Stop serving; running generators raise EngineStopped."""
+        ...
+
+
+class TokenScorer(Protocol):
+    """A reward model: what it thinks of a sequence after reading the token at a position."""
+
+    @property
+    def capabilities(self) -> Capabilities: ...
+
+    @property
+    def tokenizer(self) -> Tokenizer: ...
+
+    @property
+    def stats(self) -> EngineStats: ...
+
+    @property
+    def failure(self) -> BaseException | None:
+        """What killed it; None while it serves."""
+        ...
+
+    async def score(
+        self, sequences: Sequence[Sequence[int]], positions: Sequence[Sequence[int]]
+    ) -> list[tuple[float, ...]]:
+        """Log-odds (logits) that all is right so far, after the token at each of a sequence's ascending positions.
+
+        The sigmoid of a value is a probability; values of outcome reward models are their unbounded rewards.
+        Scoring a chain that grew since it was last scored reads only what is new.
+        Raises InvalidRequest for positions outside the sequence, ContextOverflow for one that is too long.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Stop serving; running calls raise EngineStopped."""
         ...
 
 
@@ -171,6 +286,13 @@ class Sample:
     logprobs: tuple[float, ...]
     finish: Finish
     top_logprobs: tuple[tuple[tuple[int, float], ...], ...] = ()
+    unseen_tokens: int = 0
+    """Tokens spent on it beside `token_ids`."""
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens it cost."""
+        return len(self.token_ids) + self.unseen_tokens
 
 
 @dataclass(slots=True)
@@ -181,13 +303,22 @@ class SampleBuilder:
     token_ids: list[int] = field(default_factory=list[int])
     logprobs: list[float] = field(default_factory=list[float])
     top_logprobs: list[tuple[tuple[int, float], ...]] = field(default_factory=list[tuple[tuple[int, float], ...]])
+    unseen_tokens: int = 0
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens it cost so far."""
+        return len(self.token_ids) + self.unseen_tokens
 
     def add(self, delta: Delta) -> Sample | None:
         """The sample, if this delta was its last."""
+        if delta.restart:
+            self._restart()
         self.texts.append(delta.text)
         self.token_ids += delta.token_ids
         self.logprobs += delta.logprobs
         self.top_logprobs += delta.top_logprobs
+        self.unseen_tokens += delta.unseen_tokens
         if delta.finish is None:
             return None
         return Sample(
@@ -196,4 +327,10 @@ class SampleBuilder:
             tuple(self.logprobs),
             delta.finish,
             tuple(self.top_logprobs),
+            self.unseen_tokens,
         )
+
+    def _restart(self) -> None:
+        self.unseen_tokens = self.tokens
+        for part in (self.texts, self.token_ids, self.logprobs, self.top_logprobs):
+            part.clear()

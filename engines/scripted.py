@@ -5,12 +5,13 @@ Its tokens are UTF-8 bytes, so every character outside ASCII spans tokens; id 25
 
 import asyncio
 import codecs
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from deliberate.engines.errors import ContextOverflow, EngineStopped, InvalidRequest
-from deliberate.engines.protocol import Capabilities, Delta, EngineStats, Finish, Message, Sampling
+from deliberate.engines.checks import check_positions, check_starts, room_for
+from deliberate.engines.errors import EngineStopped
+from deliberate.engines.protocol import Capabilities, Delta, EngineStats, Finish, Message, Prompt, Sampling
 from deliberate.engines.stopping import StopStrings
 
 END_OF_SEQUENCE = 256
@@ -73,26 +74,25 @@ class ScriptedEngine:
         *,
         context_length: int = 4096,
         token_logprob: Callable[[Sequence[int], int], float] = lambda sequence, position: -0.1,
+        sampling_defaults: Mapping[str, float] | None = None,
     ) -> None:
-        """`token_logprob(sequence, position)` is what `score` gives for the token at that position."""
+        """`token_logprob(sequence, position)` is the log-probability of the token at that position."""
         self._script = script if callable(script) else _repeat(script)
         self._token_logprob = token_logprob
         self.capabilities = Capabilities(context_length, vocabulary_size=257)
         self.tokenizer = ByteTokenizer()
         self.stats = EngineStats()
         self.failure: BaseException | None = None
+        self.sampling_defaults = sampling_defaults or {}
         self.calls: list[Call] = []
         self._started = 0
 
-    async def generate(self, prompt_ids: Sequence[int], sampling: Sampling, n: int = 1) -> AsyncGenerator[Delta, None]:
-        room = self.capabilities.context_length - len(prompt_ids)
-        if room < 1:
-            raise ContextOverflow(len(prompt_ids), self.capabilities.context_length)
-        self.calls.append(Call(tuple(prompt_ids), sampling, n))
-        limit = min(room, sampling.max_tokens or room)
-        prompt = self.tokenizer.decode(prompt_ids)
-        running = {i: _Speaker(i, self._next_reply(prompt), sampling, limit) for i in range(n)}
-        self._count(running=n, prefill_tokens_total=len(prompt_ids))
+    async def generate(self, prompt: Prompt, sampling: Sampling, n: int = 1) -> AsyncGenerator[Delta, None]:
+        limit = room_for(self.capabilities, prompt.token_ids, sampling)
+        self.calls.append(Call(prompt.token_ids, sampling, n))
+        text = self.tokenizer.decode(prompt.token_ids)
+        running = {i: _Speaker(i, self._next_reply(text), sampling, limit) for i in range(n)}
+        self._count(running=n, prefill_tokens_total=len(prompt.token_ids))
         try:
             while running:
                 for index, speaker in list(running.items()):
@@ -109,15 +109,23 @@ class ScriptedEngine:
             self._count(running=-len(running))
 
     async def score(self, sequences: Sequence[Sequence[int]], starts: Sequence[int]) -> list[tuple[float, ...]]:
-        for sequence, start in zip(sequences, starts, strict=True):
-            if start < 1:
-                raise InvalidRequest(f"Scores start at token 1 at the earliest, not at {start}.")
-            if len(sequence) > self.capabilities.context_length:
-                raise ContextOverflow(len(sequence), self.capabilities.context_length)
+        check_starts(self.capabilities, sequences, starts)
         return [
             tuple(self._token_logprob(sequence, position) for position in range(start, len(sequence)))
             for sequence, start in zip(sequences, starts, strict=True)
         ]
+
+    async def next_logprobs(
+        self, sequences: Sequence[Sequence[int]], positions: Sequence[Sequence[int]], tokens: Sequence[int]
+    ) -> list[tuple[tuple[float, ...], ...]]:
+        check_positions(self.capabilities, sequences, positions)
+        return [
+            tuple(tuple(self._next_logprob(sequence[: at + 1], token) for token in tokens) for at in asked)
+            for sequence, asked in zip(sequences, positions, strict=True)
+        ]
+
+    def _next_logprob(self, prefix: Sequence[int], token: int) -> float:
+        return self._token_logprob([*prefix, token], len(prefix))
 
     def fail(self, cause: BaseException) -> None:
         """Die as an engine does whose device failed."""

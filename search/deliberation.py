@@ -1,11 +1,11 @@
 """Running one strategy: match it with its verifier, then yield its events."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
 
 from deliberate.engines.errors import InvalidRequest
-from deliberate.engines.protocol import Message, Sampling
+from deliberate.engines.protocol import Conversation, Prompt, Sampling
 from deliberate.search.events import Event
 from deliberate.search.strategy import Context, Strategy
 from deliberate.verifiers.protocol import Judges, Problem, Resources, Verifier, VerifierConfig
@@ -30,7 +30,7 @@ class Deliberation:
 
 def prepare(
     strategy: Strategy,
-    messages: Sequence[Message],
+    conversation: Conversation,
     sampling: Sampling,
     resources: Resources,
     *,
@@ -53,8 +53,9 @@ def prepare(
             f"ask for at most {strategy.width}, or widen the strategy.",
             param="n",
         )
-    problem = Problem(tuple(messages), tuple(engine.tokenizer.apply_chat_template(messages)))
-    return Deliberation(strategy, config, Context(problem, engine, sampling, verifier, choices))
+    prompt = Prompt(tuple(engine.tokenizer.apply_chat_template(conversation.messages)), conversation)
+    problem = Problem(conversation.messages, prompt.token_ids)
+    return Deliberation(strategy, config, Context(problem, prompt, engine, sampling, verifier, choices))
 
 
 def _check_verifier(strategy: Strategy, config: VerifierConfig | None, verifier: Verifier | None) -> None:

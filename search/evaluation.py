@@ -8,7 +8,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from math import comb, sqrt
 
-from deliberate.engines.protocol import Message, Sampling
+from deliberate.engines.protocol import Conversation, Message, Sampling
 from deliberate.search.deliberation import prepare
 from deliberate.search.log import Log
 from deliberate.search.strategy import Strategy
@@ -116,7 +116,9 @@ async def _ask(
     sampling: Sampling,
     default_verifier: VerifierConfig | None,
 ) -> Outcome:
-    deliberation = prepare(strategy, question.messages, sampling, resources, default_verifier=default_verifier)
+    deliberation = prepare(
+        strategy, Conversation(tuple(question.messages)), sampling, resources, default_verifier=default_verifier
+    )
     log = Log()
     async with aclosing(deliberation.events()) as events:
         async for event in events:

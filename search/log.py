@@ -43,7 +43,7 @@ class Log:
         match event:
             case Sampled(index, sample):
                 status = "finished" if sample.finish.reason == "stop" else "truncated"
-                self._records[index] = CandidateRecord(index, status, len(sample.token_ids), sample)
+                self._records[index] = CandidateRecord(index, status, sample.tokens, sample)
             case Cancelled(index, tokens):
                 self._records[index] = CandidateRecord(index, "cancelled", tokens)
             case Failed(index, tokens, detail):
@@ -70,6 +70,12 @@ class Log:
     def completion_tokens(self) -> int:
         """Tokens of all candidates, whatever became of them."""
         return sum(record.tokens for record in self._records.values())
+
+    @property
+    def prompt_tokens(self) -> int | None:
+        """Length of the prompt as the engine counted it, where it did."""
+        samples = [record.sample for record in self._records.values() if record.sample is not None]
+        return next((s.finish.prompt_tokens for s in samples if s.finish.prompt_tokens is not None), None)
 
     def sample(self, index: int) -> Sample:
         """The text of a candidate that was chosen."""

@@ -1,6 +1,6 @@
 """An engine that remembers its samples, so that strategies can be compared on the same ones."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 
@@ -9,6 +9,7 @@ from deliberate.engines.protocol import (
     Delta,
     Engine,
     EngineStats,
+    Prompt,
     Sample,
     SampleBuilder,
     Sampling,
@@ -47,15 +48,19 @@ class RecordingEngine:
     def failure(self) -> BaseException | None:
         return self._engine.failure
 
-    async def generate(self, prompt_ids: Sequence[int], sampling: Sampling, n: int = 1) -> AsyncGenerator[Delta, None]:
-        keys = [_key(prompt_ids, sampling, i) for i in range(n)]
+    @property
+    def sampling_defaults(self) -> Mapping[str, float]:
+        return self._engine.sampling_defaults
+
+    async def generate(self, prompt: Prompt, sampling: Sampling, n: int = 1) -> AsyncGenerator[Delta, None]:
+        keys = [_key(prompt, sampling, i) for i in range(n)]
         known = [i for i in range(n) if self.replay and keys[i] in self._samples]
         for i in known:
             yield _whole(i, self._samples[keys[i]])
         for first, count in _runs([i for i in range(n) if i not in known]):
             builders = [SampleBuilder() for _ in range(count)]
             shifted = sampling.model_copy(update={"seed": sampling.seed + first})
-            async with aclosing(self._engine.generate(prompt_ids, shifted, count)) as deltas:
+            async with aclosing(self._engine.generate(prompt, shifted, count)) as deltas:
                 async for delta in deltas:
                     sample = builders[delta.index].add(delta)
                     if sample is not None:
@@ -70,16 +75,31 @@ class RecordingEngine:
             self._scores.update(zip(missing, scores, strict=True))
         return [self._scores[key] for key in keys]
 
+    async def next_logprobs(
+        self, sequences: Sequence[Sequence[int]], positions: Sequence[Sequence[int]], tokens: Sequence[int]
+    ) -> list[tuple[tuple[float, ...], ...]]:
+        return await self._engine.next_logprobs(sequences, positions, tokens)
+
     async def close(self) -> None:
         await self._engine.close()
 
 
-def _key(prompt_ids: Sequence[int], sampling: Sampling, index: int) -> _Key:
-    return tuple(prompt_ids), sampling.model_copy(update={"seed": 0}).model_dump_json(), sampling.seed + index
+def _key(prompt: Prompt, sampling: Sampling, index: int) -> _Key:
+    """What a sample depends on, and nothing else."""
+    options = sampling.model_dump_json(exclude={"seed", "stream_interval"})
+    return prompt.token_ids, options, sampling.seed + index
 
 
 def _whole(index: int, sample: Sample) -> Delta:
-    return Delta(index, sample.text, sample.token_ids, sample.logprobs, sample.top_logprobs, sample.finish)
+    return Delta(
+        index,
+        sample.text,
+        sample.token_ids,
+        sample.logprobs,
+        sample.top_logprobs,
+        sample.finish,
+        sample.unseen_tokens,
+    )
 
 
 def _runs(numbers: list[int]) -> list[tuple[int, int]]:

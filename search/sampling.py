@@ -14,6 +14,9 @@ from deliberate.verifiers.protocol import VerifierConfig
 MAX_WIDTH = 1024
 """Most candidates a request may ask for; a server's own ceiling is usually lower."""
 
+STREAM_INTERVAL = 32
+"""Tokens per delta where nobody watches them: few enough that a candidate that is cut short is counted well."""
+
 
 class ParallelStrategy(Strategy, frozen=True):
     """A strategy that draws up to `n` whole candidates."""
@@ -43,13 +46,13 @@ class Wave:
 
     def __init__(self, context: Context, sampling: Sampling, first: int, count: int) -> None:
         self._context = context
-        self._sampling = sampling.model_copy(update={"seed": sampling.seed + first})
+        self._sampling = sampling.model_copy(update={"seed": sampling.seed + first, "stream_interval": STREAM_INTERVAL})
         self._first = first
         self._running = {i: SampleBuilder() for i in range(count)}
 
     async def events(self) -> AsyncGenerator[Event, None]:
         """Sampled or Failed for each candidate, as they end."""
-        deltas = self._context.engine.generate(self._context.problem.prompt_ids, self._sampling, len(self._running))
+        deltas = self._context.engine.generate(self._context.prompt, self._sampling, len(self._running))
         async with aclosing(deltas):
             async for delta in deltas:
                 sample = self._running[delta.index].add(delta)
@@ -58,11 +61,11 @@ class Wave:
                 del self._running[delta.index]
                 index = self._first + delta.index
                 if sample.finish.reason == "error":
-                    yield Failed(index, len(sample.token_ids), sample.finish.detail)
+                    yield Failed(index, sample.tokens, sample.finish.detail)
                 else:
                     yield Sampled(index, sample)
 
     def cancelled(self) -> Iterator[Cancelled]:
         """One event for each candidate that had not ended when the wave was left."""
         for i, builder in self._running.items():
-            yield Cancelled(self._first + i, len(builder.token_ids))
+            yield Cancelled(self._first + i, builder.tokens)

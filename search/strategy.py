@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel
 
-from deliberate.engines.protocol import Engine, Sampling
+from deliberate.engines.protocol import Engine, Prompt, Sampling
 from deliberate.search.events import Event
 from deliberate.verifiers.protocol import Judges, Problem, Verifier, VerifierConfig
 
@@ -17,6 +17,8 @@ class Context:
     """What one search works with."""
 
     problem: Problem
+    prompt: Prompt
+    """The problem as the engine takes it."""
     engine: Engine
     sampling: Sampling
     """Of the request; candidate `i` draws with seed `sampling.seed + i`."""

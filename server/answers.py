@@ -86,12 +86,12 @@ def usage(chat: Chat) -> Usage:
     """Every token of every candidate, and the prompt once."""
     shown = [chat.log.sample(choice.index) for choice in chat.log.chosen.choices]
     completion = chat.log.completion_tokens
-    unseen = completion - sum(len(sample.token_ids) for sample in shown)
+    unseen = completion - sum(sample.tokens for sample in shown)
     unseen += sum(read_answer(chat, sample).reasoning_tokens for sample in shown)
     return Usage(
-        prompt_tokens=len(chat.prompt_ids),
+        prompt_tokens=chat.prompt_tokens,
         completion_tokens=completion,
-        total_tokens=len(chat.prompt_ids) + completion,
+        total_tokens=chat.prompt_tokens + completion,
         completion_tokens_details=CompletionTokensDetails(reasoning_tokens=unseen),
     )
 

@@ -7,7 +7,7 @@ from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field, replace
 
 from deliberate.engines.errors import ContextOverflow
-from deliberate.engines.protocol import Sample
+from deliberate.engines.protocol import Conversation, Sample
 from deliberate.search.deliberation import Deliberation, prepare
 from deliberate.search.events import Event
 from deliberate.search.log import Log
@@ -58,7 +58,12 @@ class Chat:
 
     @property
     def prompt_ids(self) -> tuple[int, ...]:
-        return self.deliberation.context.problem.prompt_ids
+        return self.deliberation.context.prompt.token_ids
+
+    @property
+    def prompt_tokens(self) -> int:
+        """As the engine counted them where nobody else can."""
+        return self.log.prompt_tokens or len(self.prompt_ids)
 
     def thinks_from_start(self, sample: Sample | None = None) -> bool:
         """Whether answers begin within a chain of thought that the prompt opened."""
@@ -81,7 +86,7 @@ class Chat:
                 self.log.add(event)
                 self.meter.saw(event)
                 yield event
-        self.meter.answered(self.strategy.kind, self.width, len(self.prompt_ids), self.log)
+        self.meter.answered(self.strategy.kind, self.width, self.prompt_tokens, self.log)
 
 
 def width_of(strategy: Strategy, choices: int) -> int:
@@ -103,7 +108,7 @@ def prepare_chat(server: Server, request: ChatRequest, header: str | None, arriv
     seed = draw_seed() if request.seed is None else request.seed
     deliberation = prepare(
         strategy,
-        [message.for_template() for message in request.messages],
+        Conversation(tuple(message.for_template() for message in request.messages)),
         sampling_of(request, model, seed),
         server.pool.resources(model),
         default_verifier=model.default_verifier,
@@ -115,9 +120,9 @@ def prepare_chat(server: Server, request: ChatRequest, header: str | None, arriv
 
 
 def _check_context(deliberation: Deliberation) -> None:
-    prompt = len(deliberation.context.problem.prompt_ids)
+    prompt = len(deliberation.context.prompt.token_ids)
     length = deliberation.context.engine.capabilities.context_length
-    if prompt >= length:
+    if length is not None and prompt >= length:
         raise ContextOverflow(prompt, length)
 
 

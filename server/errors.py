@@ -6,6 +6,7 @@
     BodyTooLarge          413
     Overloaded            503 with Retry-After
     EngineStopped         503
+    UpstreamFailed        502
     DeadlineExceeded      504
     SearchFailed          500
     anything else         500, logged, without internals
@@ -27,7 +28,14 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from deliberate.engines.errors import DeliberateError, EngineStopped, InvalidRequest, Overloaded, SearchFailed
+from deliberate.engines.errors import (
+    DeliberateError,
+    EngineStopped,
+    InvalidRequest,
+    Overloaded,
+    SearchFailed,
+    UpstreamFailed,
+)
 from deliberate.server.replies import ErrorBody, ErrorReply
 from deliberate.server.validation import explain
 
@@ -96,6 +104,7 @@ _STATUS: dict[type[DeliberateError], tuple[int, str, str, dict[str, str]]] = {
     BodyTooLarge: (413, "invalid_request_error", "request_too_large", {}),
     Overloaded: (503, "overloaded_error", "overloaded", {}),
     EngineStopped: (503, "server_error", "engine_stopped", {}),
+    UpstreamFailed: (502, "server_error", "upstream_failed", {}),
     DeadlineExceeded: (504, "server_error", "timeout", _NO_RETRY),
     SearchFailed: (500, "server_error", "search_failed", _NO_RETRY),
 }

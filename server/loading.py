@@ -59,11 +59,7 @@ def load_model(source: ModelSource, options: EngineOptions) -> ServedModel:
     scorer = None
     if source.companion is not None:
         scorer = Scorer(Path(source.companion).name, _load(source.companion, options))
-    from deliberate.engines.transformers import TransformersEngine
-
-    engine = _load(source.path, options)
-    defaults = engine.sampling_defaults if isinstance(engine, TransformersEngine) else {}
-    return ServedModel(source.name, engine, int(time.time()), scorer, sampling_defaults=defaults)
+    return ServedModel(source.name, _load(source.path, options), int(time.time()), scorer)
 
 
 def _load(path: str, options: EngineOptions) -> Engine:

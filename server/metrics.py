@@ -78,13 +78,16 @@ class Meter:
 
     def saw(self, event: Event) -> None:
         """One event of the search."""
-        if not isinstance(event, Streamed) or not event.delta.token_ids:
+        if not isinstance(event, Streamed):
+            return
+        new_tokens = len(event.delta.token_ids) + event.delta.unseen_tokens
+        if new_tokens < 1:
             return
         now = perf_counter()
         if not self._last_token:
             self._metrics.first_token.labels(self._model).observe(self.seconds)
         if (last := self._last_token.get(event.index)) is not None:
-            self._metrics.inter_token.labels(self._model).observe((now - last) / len(event.delta.token_ids))
+            self._metrics.inter_token.labels(self._model).observe((now - last) / new_tokens)
         self._last_token[event.index] = now
 
     def answered(self, strategy: str, width: int, prompt_tokens: int, log: Log) -> None:

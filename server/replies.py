@@ -199,8 +199,8 @@ class ModelCard(Reply):
     root: str
     """The served model behind the name."""
     parent: str | None = None
-    max_model_len: int
-    """Prompt and answer together, in tokens."""
+    max_model_len: int | None
+    """Prompt and answer together, in tokens; null where the engine does not tell."""
     strategy: dict[str, Any] | None = None
     """What a name with a suffix runs."""
 
@@ -235,7 +235,7 @@ class Tokens(Reply):
     """Text as token ids."""
 
     count: int
-    max_model_len: int
+    max_model_len: int | None
     tokens: list[int]
     token_strs: list[str]
 

@@ -25,7 +25,7 @@ def spread(seed: int) -> int:
 def sampling_of(request: ChatRequest, model: ServedModel, seed: int) -> Sampling:
     """Request first, then the model's generation config, then OpenAI's defaults."""
     _check_token_ids(request, model)
-    fields: dict[str, Any] = dict(model.sampling_defaults)
+    fields: dict[str, Any] = dict(model.engine.sampling_defaults)
     fields |= {name: value for name in _COPIED if (value := getattr(request, name)) is not None}
     fields["seed"] = spread(seed)
     fields["stop"] = request.stop
@@ -49,5 +49,5 @@ def _check_token_ids(request: ChatRequest, model: ServedModel) -> None:
     size = model.engine.capabilities.vocabulary_size
     for param, ids in (("logit_bias", request.logit_bias or ()), ("stop_token_ids", request.stop_token_ids or ())):
         for token_id in ids:
-            if token_id >= size:
+            if size is not None and token_id >= size:
                 raise InvalidRequest(f"{param} names token {token_id}; the model has 0 to {size - 1}.", param=param)

@@ -1,10 +1,9 @@
 """The models a server serves, and how a request's `model` finds one."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from deliberate.engines.errors import EngineStopped, UnknownName
+from deliberate.engines.errors import EngineStopped, Overloaded, UnknownName
 from deliberate.engines.protocol import Engine
 from deliberate.verifiers.protocol import Resources, VerifierConfig
 from deliberate.verifiers.workers import WorkerPool
@@ -29,8 +28,6 @@ class ServedModel:
     scorer: Scorer | None = None
     default_verifier: VerifierConfig | None = None
     """Judges where a request's strategy names no verifier."""
-    sampling_defaults: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    """Fields of `Sampling` that the model's own generation config sets."""
 
     @property
     def engines(self) -> dict[str, Engine]:
@@ -38,8 +35,10 @@ class ServedModel:
         return {self.name: self.engine} | ({} if self.scorer is None else {self.scorer.name: self.scorer.engine})
 
     def check_alive(self) -> None:
-        """Raises EngineStopped when the model no longer serves."""
+        """Raises EngineStopped when the model no longer serves, Overloaded when it will again."""
         for name, engine in self.engines.items():
+            if isinstance(engine.failure, Overloaded):
+                raise engine.failure
             if engine.failure is not None:
                 raise EngineStopped(f"The engine of model {name!r} has stopped.") from engine.failure
 
@@ -77,7 +76,7 @@ class Pool:
         return Resources(self._workers, self._engines, policy=model.name, scorer=scorer)
 
     def check_alive(self) -> None:
-        """Raises EngineStopped when any engine no longer serves."""
+        """Raises EngineStopped or Overloaded when any engine does not serve."""
         for model in self.models.values():
             model.check_alive()
 

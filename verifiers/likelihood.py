@@ -137,7 +137,8 @@ class LikelihoodVerifier:
         if engine is self.policy and candidate.logprobs is not None and candidate.token_ids == chain.tokens:
             return candidate.logprobs if len(candidate.logprobs) == len(chain.tokens) else None
         context = engine.capabilities.context_length
-        return _Undecided(f"{length} tokens exceed the scorer's context of {context}") if length > context else None
+        too_long = context is not None and length > context
+        return _Undecided(f"{length} tokens exceed the scorer's context of {context}") if too_long else None
 
     def _verdict(self, chain: _Chain, values: _Logprobs, pieces: "_Pieces") -> Verdict:
         if isinstance(values, _Undecided):

@@ -7,16 +7,17 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Thread
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 
-from deliberate.engines.errors import ContextOverflow, EngineStopped, InvalidRequest
-from deliberate.engines.protocol import Capabilities, Delta, EngineStats, Sampling
+from deliberate.engines.checks import check_positions, check_starts, room_for
+from deliberate.engines.errors import EngineStopped, InvalidRequest
+from deliberate.engines.protocol import Capabilities, Delta, EngineStats, Prompt, Sampling
 from deliberate.engines.transformers.model import CausalModel
 from deliberate.engines.transformers.scheduler import Limits, Scheduler
 from deliberate.engines.transformers.tokenizer import HuggingFaceTokenizer, read_chat_template
-from deliberate.engines.transformers.work import Call, Prefill, Running
+from deliberate.engines.transformers.work import Call, FollowingLogprobs, NextLogprobs, Prefill, Reading, Running
 
 _SEND_EVERY_S = 0.05
 """Deltas of a running call are sent at most this often: a person cannot tell, and the event loop stays free."""
@@ -69,13 +70,13 @@ class TransformersEngine:
         values = {name: getattr(config, name, None) for name in ("temperature", "top_p", "top_k", "min_p")}
         return {name: value for name, value in values.items() if value is not None}
 
-    async def generate(self, prompt_ids: Sequence[int], sampling: Sampling, n: int = 1) -> AsyncGenerator[Delta, None]:
-        prompt = tuple(prompt_ids)
-        room = self._room(prompt)
-        limit = room if sampling.max_tokens is None else min(room, sampling.max_tokens)
+    async def generate(self, prompt: Prompt, sampling: Sampling, n: int = 1) -> AsyncGenerator[Delta, None]:
+        self._require_alive()
+        tokens = prompt.token_ids
+        limit = room_for(self.capabilities, tokens, sampling)
         call = self._open()
-        sequences = [Running(call, i, prompt, sampling, limit, self._tokenizer.stream()) for i in range(n)]
-        self._inbox.put(lambda scheduler: scheduler.submit([Prefill(call, prompt, sequences)]))
+        sequences = [Running(call, i, tokens, sampling, limit, self._tokenizer.stream()) for i in range(n)]
+        self._inbox.put(lambda scheduler: scheduler.submit([Prefill(call, tokens, sequences)]))
         unfinished = n
         try:
             while unfinished:
@@ -86,20 +87,18 @@ class TransformersEngine:
             self._close_call(call, unfinished > 0)
 
     async def score(self, sequences: Sequence[Sequence[int]], starts: Sequence[int]) -> list[tuple[float, ...]]:
-        for sequence, start in zip(sequences, starts, strict=True):
-            self._check_scored(sequence, start)
-        call = self._open()
+        self._require_alive()
+        check_starts(self.capabilities, sequences, starts)
         pairs = enumerate(zip(sequences, starts, strict=True))
-        work = [Prefill(call, tuple(tokens), score_from=start, score_index=i) for i, (tokens, start) in pairs]
-        self._inbox.put(lambda scheduler: scheduler.submit(work))
-        scores: dict[int, tuple[float, ...]] = {}
-        try:
-            while len(scores) < len(work):
-                index, logprobs = await self._next(call, tuple[int, tuple[float, ...]])
-                scores[index] = logprobs
-        finally:
-            self._close_call(call, len(scores) < len(work))
-        return [scores[i] for i in range(len(work))]
+        readings = [FollowingLogprobs(i, tokens, start) for i, (tokens, start) in pairs]
+        return await self._read(sequences, readings)
+
+    async def next_logprobs(
+        self, sequences: Sequence[Sequence[int]], positions: Sequence[Sequence[int]], tokens: Sequence[int]
+    ) -> list[tuple[tuple[float, ...], ...]]:
+        self._require_alive()
+        check_positions(self.capabilities, sequences, positions)
+        return await self._read(sequences, [NextLogprobs(i, asked, tokens) for i, asked in enumerate(positions)])
 
     async def close(self) -> None:
         self._inbox.put(None)
@@ -107,28 +106,25 @@ class TransformersEngine:
 
     # The caller's side
 
-    def _room(self, prompt: tuple[int, ...]) -> int:
-        self._require_alive()
-        if not prompt:
-            raise InvalidRequest("The prompt is empty; it needs at least one token.", param="messages")
-        self._require_known(prompt)
-        room = self._model.context_length - len(prompt)
-        if room < 1:
-            raise ContextOverflow(len(prompt), self._model.context_length)
-        return room
-
-    def _check_scored(self, sequence: Sequence[int], start: int) -> None:
-        self._require_alive()
-        if not 1 <= start <= len(sequence):
-            raise InvalidRequest(f"Scores start at token 1 up to the sequence's end, {len(sequence)}; not at {start}.")
-        self._require_known(sequence)
-        if len(sequence) > self._model.context_length:
-            raise ContextOverflow(len(sequence), self._model.context_length)
-
-    def _require_known(self, tokens: Sequence[int]) -> None:
-        size = self._model.vocabulary_size
-        if min(tokens) < 0 or max(tokens) >= size:
-            raise InvalidRequest(f"Token ids lie between 0 and {size - 1}; got {min(tokens)} to {max(tokens)}.")
+    async def _read(self, sequences: Sequence[Sequence[int]], readings: Sequence[Reading]) -> list[Any]:
+        """The values of each reading; sequences are read no further than their last wanted position."""
+        call = self._open()
+        work = [
+            Prefill(call, tuple(tokens[: reading.positions[-1] + 1]), reading=reading)
+            for tokens, reading in zip(sequences, readings, strict=True)
+            if reading.positions
+        ]
+        self._inbox.put(lambda scheduler: scheduler.submit(work))
+        values: list[Any] = [()] * len(readings)
+        unread = len(work)
+        try:
+            while unread:
+                index, values_read = await self._next(call, tuple[int, tuple[Any, ...]])
+                values[index] = values_read
+                unread -= 1
+        finally:
+            self._close_call(call, unread > 0)
+        return values
 
     def _require_alive(self) -> None:
         if self._failure is not None:
@@ -185,7 +181,7 @@ class TransformersEngine:
         """Deliver what finished, and from time to time what runs."""
         scheduler = self._scheduler
         outgoing, scheduler.finished = scheduler.finished, []
-        results, scheduler.scored = scheduler.scored, []
+        results, scheduler.read = scheduler.read, []
         now = time.monotonic()
         if now - self._last_sent >= _SEND_EVERY_S:
             self._last_sent = now

@@ -6,7 +6,7 @@ rows of running sequences are kept dense: the last row moves into a gap.
 """
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -48,8 +48,8 @@ class Scheduler:
         self._cache = PrefixCache(limits.prefix_cache_tokens)
         self.finished: list[Running] = []
         """Sequences that ended since the caller last looked."""
-        self.scored: list[tuple[Call, object]] = []
-        """Likewise, (index, log-probabilities) of sequences that were scored."""
+        self.read: list[tuple[Call, object]] = []
+        """Likewise, (index, values) of sequences that were only read."""
         self.stats = EngineStats()
 
     @property
@@ -145,8 +145,7 @@ class Scheduler:
         column = {offset: i for i, offset in enumerate(keep)}
         for row, (p, chunk, positions) in enumerate(zip(work, chunks, wanted, strict=True)):
             p.computed += len(chunk.tokens)
-            first = column[positions[0] - chunk.start] if positions else 0
-            self._absorb(p, row, positions, logits[row, first : first + len(positions)])
+            self._absorb(p, row, positions, logits[row, [column[t - chunk.start] for t in positions]])
         for row in reversed(range(len(work))):
             if work[row].computed == len(work[row].tokens):
                 self._drop_prefill(row)
@@ -158,16 +157,15 @@ class Scheduler:
         longest = min(max(remaining), max(1, self._limits.prefill_tokens // len(remaining)))
         return [Chunk(p.computed, p.tokens[p.computed : p.computed + longest]) for p in self._prefills]
 
-    def _absorb(self, work: Prefill, row: int, positions: range, logits: torch.Tensor) -> None:
+    def _absorb(self, work: Prefill, row: int, positions: Sequence[int], logits: torch.Tensor) -> None:
         """Use the logits [positions, vocabulary] of a prefill."""
-        if work.score_from is not None:
-            following = torch.tensor([work.tokens[t + 1] for t in positions], device=logits.device)
-            work.logprobs += logits.log_softmax(-1).gather(1, following.unsqueeze(1)).squeeze(1).tolist()
+        if work.reading is not None and positions:
+            work.reading.take(positions, logits)
         if work.computed < len(work.tokens):
             return
         self._cache.store(work.tokens, work.computed, self._prefill_rows, row)
-        if work.score_from is not None:
-            self.scored.append((work.call, (work.score_index, tuple(work.logprobs))))
+        if work.reading is not None:
+            self.read.append((work.call, (work.reading.index, tuple(work.reading.values))))
             return
         first, count = len(self._running), len(work.sequences)
         self._rows.reserve(first + count, len(work.tokens))

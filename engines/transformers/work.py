@@ -1,11 +1,15 @@
 """The engine's units of work: a call, its sequences, and the prefills that start them."""
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from random import Random
+from typing import Any
+
+import torch
 
 from deliberate.engines.protocol import Delta, Finish, Sampling
 from deliberate.engines.stopping import StopStrings
@@ -120,29 +124,65 @@ class _Unsent:
         self.top_logprobs.append(top)
 
 
+class Reading(ABC):
+    """What is wanted of tokens that are only read."""
+
+    def __init__(self, index: int, positions: Sequence[int]) -> None:
+        self.index = index
+        """Which of its call's sequences this is."""
+        self.positions = positions
+        """Ascending, at least one: the model's outputs after these tokens are wanted."""
+        self.values: list[Any] = []
+        """One for each position, in order."""
+
+    @abstractmethod
+    def take(self, positions: Sequence[int], outputs: torch.Tensor) -> None:
+        """Turn outputs [positions, vocabulary], float32, into values."""
+
+
+class FollowingLogprobs(Reading):
+    """The log-probability of the token that follows each position."""
+
+    def __init__(self, index: int, tokens: Sequence[int], start: int) -> None:
+        super().__init__(index, range(start - 1, len(tokens) - 1))
+        self._tokens = tokens
+
+    def take(self, positions: Sequence[int], outputs: torch.Tensor) -> None:
+        following = torch.tensor([self._tokens[t + 1] for t in positions], device=outputs.device)
+        self.values += outputs.log_softmax(-1).gather(1, following.unsqueeze(1)).squeeze(1).tolist()
+
+
+class NextLogprobs(Reading):
+    """The log-probabilities of given tokens, were they next."""
+
+    def __init__(self, index: int, positions: Sequence[int], tokens: Sequence[int]) -> None:
+        super().__init__(index, positions)
+        self._tokens = list(tokens)
+
+    def take(self, positions: Sequence[int], outputs: torch.Tensor) -> None:
+        self.values += map(tuple, outputs.log_softmax(-1)[:, self._tokens].tolist())
+
+
 @dataclass(slots=True, eq=False)
 class Prefill:
-    """Tokens that must pass through the model before sequences can run, or for their own log-probabilities."""
+    """Tokens that must pass through the model before sequences can run, or that are only read."""
 
     call: Call
     tokens: Sequence[int]
     sequences: list[Running] = field(default_factory=list[Running])
-    """Those that start from these tokens, sharing the one pass; none when the tokens are only scored."""
-    score_from: int | None = None
-    """First token whose log-probability is wanted."""
-    score_index: int = 0
-    """Which of its call's scored sequences this is."""
+    """Those that start from these tokens, sharing the one pass; none when the tokens are only read."""
+    reading: Reading | None = None
+    """What is wanted of tokens that are only read."""
     computed: int = 0
     """Tokens whose keys and values lie in its row."""
-    logprobs: list[float] = field(default_factory=list[float])
 
     @property
     def cacheable(self) -> int:
-        """Tokens that may come from the prefix cache: the logits before the first wanted token must be computed."""
-        return len(self.tokens) - 1 if self.score_from is None else self.score_from - 1
+        """Tokens that may come from the prefix cache: those before the first whose output is wanted."""
+        return len(self.tokens) - 1 if self.reading is None else self.reading.positions[0]
 
-    def wanted(self, start: int, end: int) -> range:
-        """Positions in [start, end) whose logits are needed."""
-        if self.score_from is None:
+    def wanted(self, start: int, end: int) -> Sequence[int]:
+        """Positions in [start, end) whose outputs are needed."""
+        if self.reading is None:
             return range(max(start, len(self.tokens) - 1), end)
-        return range(max(start, self.score_from - 1), min(end, len(self.tokens) - 1))
+        return [t for t in self.reading.positions if start <= t < end]

@@ -29,7 +29,7 @@ class NoSearch(Strategy, frozen=True):
         builders = [SampleBuilder() for _ in range(context.choices)]
         ended: list[Choice] = []
         failures: list[Failed] = []
-        deltas = context.engine.generate(context.problem.prompt_ids, context.sampling, context.choices)
+        deltas = context.engine.generate(context.prompt, context.sampling, context.choices)
         async with aclosing(deltas):
             async for delta in deltas:
                 yield Streamed(delta.index, delta)
@@ -37,7 +37,7 @@ class NoSearch(Strategy, frozen=True):
                 if sample is None:
                     continue
                 if sample.finish.reason == "error":
-                    failures.append(Failed(delta.index, len(sample.token_ids), sample.finish.detail))
+                    failures.append(Failed(delta.index, sample.tokens, sample.finish.detail))
                     yield failures[-1]
                 else:
                     ended.append(Choice(delta.index, 1.0))

@@ -36,6 +36,6 @@ async def detokenize(body: DetokenizeRequest, server: Annotated[Server, Depends(
     """Text of token ids."""
     engine = server.pool.find_or_first(body.model).engine
     size = engine.capabilities.vocabulary_size
-    if (largest := max(body.tokens, default=0)) >= size:
+    if size is not None and (largest := max(body.tokens, default=0)) >= size:
         raise InvalidRequest(f"tokens holds {largest}; the model has 0 to {size - 1}.", param="tokens")
     return DetokenizedText(prompt=engine.tokenizer.decode(body.tokens))

@@ -3,12 +3,12 @@
 import asyncio
 from collections.abc import Sequence
 
-from deliberate.engines.protocol import Delta, Engine, Sample, SampleBuilder, Sampling
+from deliberate.engines.protocol import Delta, Engine, Prompt, Sample, SampleBuilder, Sampling
 
 
 async def deltas(engine: Engine, prompt: Sequence[int], sampling: Sampling, n: int = 1) -> list[Delta]:
     """Everything a call yields."""
-    return [delta async for delta in engine.generate(prompt, sampling, n)]
+    return [delta async for delta in engine.generate(Prompt(tuple(prompt)), sampling, n)]
 
 
 async def samples(engine: Engine, prompt: Sequence[int], sampling: Sampling, n: int = 1) -> list[Sample]:

@@ -6,13 +6,18 @@ from contextlib import aclosing
 import pytest
 
 from deliberate.engines.errors import ContextOverflow, EngineStopped, InvalidRequest
-from deliberate.engines.protocol import Engine, Sampling
+from deliberate.engines.protocol import Engine, Prompt, Sampling
 
 from .sampling import deltas, samples, until_idle
 
 
 def prompt_of(engine: Engine, text: str = "What is 2 + 3?") -> list[int]:
     return engine.tokenizer.apply_chat_template([{"role": "user", "content": text}])
+
+
+def context_of(engine: Engine) -> int:
+    assert engine.capabilities.context_length is not None
+    return engine.capabilities.context_length
 
 
 async def test_every_sample_ends_once(engine: Engine) -> None:
@@ -77,21 +82,23 @@ async def test_stop_token_is_kept_and_reported(engine: Engine) -> None:
 
 
 async def test_prompt_that_fills_the_context_is_refused(engine: Engine) -> None:
-    prompt = [65] * engine.capabilities.context_length
+    prompt = [65] * context_of(engine)
     with pytest.raises(ContextOverflow, match=f"{len(prompt)} tokens.*holds {len(prompt)}"):
         await samples(engine, prompt, Sampling())
     assert engine.stats.generated_tokens_total == 0
 
 
 async def test_context_ends_a_sample_with_length(engine: Engine) -> None:
-    prompt = [65] * (engine.capabilities.context_length - 3)
+    prompt = [65] * (context_of(engine) - 3)
     (sample,) = await samples(engine, prompt, Sampling(logit_bias={256: -100}))
     assert len(sample.token_ids) == 3
     assert sample.finish.reason == "length"
 
 
 async def test_closing_the_generator_stops_the_work(engine: Engine) -> None:
-    async with aclosing(engine.generate(prompt_of(engine), Sampling(logit_bias={256: -100}), 4)) as stream:
+    async with aclosing(
+        engine.generate(Prompt(tuple(prompt_of(engine))), Sampling(logit_bias={256: -100}), 4)
+    ) as stream:
         await anext(stream)
         assert engine.stats.running > 0
     await until_idle(engine)
@@ -131,3 +138,37 @@ async def test_tokenizer_is_lossless(engine: Engine) -> None:
     ids = engine.tokenizer.encode(text)
     assert engine.tokenizer.decode(ids) == text
     assert b"".join(map(engine.tokenizer.token_bytes, ids)).decode() == text
+
+
+async def test_next_logprobs_are_what_score_gives_the_token(engine: Engine) -> None:
+    chain = prompt_of(engine)
+    (values,) = await engine.next_logprobs([chain], [[0, 3, len(chain) - 1]], [65, 66, 67])
+    assert [len(at) for at in values] == [3, 3, 3]
+    for position, at in zip([0, 3, len(chain) - 1], values, strict=True):
+        continued = [[*chain[: position + 1], token] for token in (65, 66, 67)]
+        scores = await engine.score(continued, [position + 1] * 3)
+        assert list(at) == pytest.approx([score[0] for score in scores], abs=1e-3)
+
+
+async def test_next_logprobs_need_positions_within_the_sequence(engine: Engine) -> None:
+    for positions in ([3], [-1], [1, 0]):
+        with pytest.raises(InvalidRequest, match="within 0 to 2"):
+            await engine.next_logprobs([[65, 66, 67]], [positions], [65])
+    assert await engine.next_logprobs([[65, 66, 67]], [[]], [65]) == [()]
+
+
+async def test_reading_a_chain_step_by_step_reads_it_about_once(engine: Engine) -> None:
+    step = engine.tokenizer.encode("So it is 2 + 3 = 5, then.\n")[:24]
+    chain = prompt_of(engine)
+    ends: list[int] = []
+    before = engine.stats.prefill_tokens_total
+    values: list[float] = []
+    for _ in range(12):
+        chain = chain + step
+        ends.append(len(chain) - 1)
+        ((at,),) = await engine.next_logprobs([chain], [[ends[-1]]], [65])
+        values += at
+    if not hasattr(engine, "calls"):
+        assert 0 < engine.stats.prefill_tokens_total - before <= 1.5 * len(chain)
+    (whole,) = await engine.next_logprobs([chain], [ends], [65])
+    assert values == pytest.approx([at[0] for at in whole], abs=1e-3)

@@ -12,7 +12,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from deliberate.engines.errors import EngineStopped, InvalidRequest
-from deliberate.engines.protocol import Sampling
+from deliberate.engines.protocol import Prompt, Sampling
 from deliberate.engines.transformers import TransformersEngine, load
 
 from .sampling import deltas, samples, until_idle
@@ -115,7 +115,7 @@ async def test_reused_keys_give_the_same_tokens_as_fresh_ones(model_folder: Path
 
 
 async def test_requests_join_a_running_batch(embedded: TransformersEngine) -> None:
-    long = embedded.generate(PROMPT, Sampling(logit_bias=ENDLESS), 2)
+    long = embedded.generate(Prompt(tuple(PROMPT)), Sampling(logit_bias=ENDLESS), 2)
     async with aclosing(long):
         await anext(long)
         await samples(embedded, PROMPT, Sampling(max_tokens=4, seed=1))
@@ -124,8 +124,8 @@ async def test_requests_join_a_running_batch(embedded: TransformersEngine) -> No
 
 async def test_a_long_prompt_does_not_stop_the_others(model_folder: Path) -> None:
     engine = load(str(make_model(model_folder.parent / "long", max_position_embeddings=8192)))
-    long = engine.generate([65] * 6000, Sampling(max_tokens=1))
-    async with aclosing(engine.generate(PROMPT, Sampling(logit_bias=ENDLESS))) as stream:
+    long = engine.generate(Prompt((65,) * 6000), Sampling(max_tokens=1))
+    async with aclosing(engine.generate(Prompt(tuple(PROMPT)), Sampling(logit_bias=ENDLESS))) as stream:
         await anext(stream)
         waiting = asyncio.ensure_future(anext(long))
         tokens = 0

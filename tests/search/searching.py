@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
-from deliberate.engines.protocol import Sampling
+from deliberate.engines.protocol import Conversation, Sampling
 from deliberate.engines.scripted import Reply, ScriptedEngine
 from deliberate.search.deliberation import Deliberation, prepare
 from deliberate.search.events import Event
@@ -13,7 +13,7 @@ from deliberate.search.strategy import Strategy
 from deliberate.verifiers.protocol import Candidate, Judges, Problem, Resources, Verdict, VerifierConfig
 from deliberate.verifiers.workers import WorkerPool
 
-QUESTION = [{"role": "user", "content": "?"}]
+QUESTION = {"role": "user", "content": "?"}
 
 
 @dataclass
@@ -49,7 +49,7 @@ def _prepared(
     strategy: Strategy, engine: ScriptedEngine, verifier: VerifierConfig | None, sampling: Sampling, choices: int
 ) -> Deliberation:
     resources = Resources(WorkerPool(), {"policy": engine}, policy="policy")
-    return prepare(strategy, QUESTION, sampling, resources, default_verifier=verifier, choices=choices)
+    return prepare(strategy, Conversation((QUESTION,)), sampling, resources, default_verifier=verifier, choices=choices)
 
 
 async def search(

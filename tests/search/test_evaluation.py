@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
-from deliberate.engines.protocol import Sample, SampleBuilder, Sampling
+from deliberate.engines.protocol import Prompt, Sample, SampleBuilder, Sampling
 from deliberate.engines.scripted import Reply, Script, ScriptedEngine
 from deliberate.search.evaluation import Evaluation, Outcome, Question, evaluate, question_seed
 from deliberate.search.recording import RecordingEngine
@@ -58,7 +58,7 @@ async def evaluated(
 async def drawn(engine: RecordingEngine, seed: int, n: int) -> list[Sample | None]:
     builders = [SampleBuilder() for _ in range(n)]
     samples: list[Sample | None] = [None] * n
-    async for delta in engine.generate(b"?", Sampling(seed=seed), n):
+    async for delta in engine.generate(Prompt(tuple(b"?")), Sampling(seed=seed), n):
         samples[delta.index] = builders[delta.index].add(delta)
     return samples
 
@@ -163,14 +163,14 @@ class TestRecordingEngine:
         engine = ScriptedEngine(["a"])
         recorder = RecordingEngine(engine, replay=True)
         for prompt, temperature in ((b"?", 1.0), (b"!", 1.0), (b"?", 0.5), (b"?", 1.0)):
-            async for _ in recorder.generate(prompt, Sampling(temperature=temperature)):
+            async for _ in recorder.generate(Prompt(tuple(prompt)), Sampling(temperature=temperature)):
                 pass
         assert [c.prompt_ids for c in engine.calls] == [tuple(b"?"), tuple(b"!"), tuple(b"?")]
 
     async def test_an_abandoned_sample_is_drawn_again(self) -> None:
         engine = ScriptedEngine(["long"])
         recorder = RecordingEngine(engine, replay=True)
-        deltas = recorder.generate(b"?", Sampling())
+        deltas = recorder.generate(Prompt(tuple(b"?")), Sampling())
         await anext(deltas)
         await deltas.aclose()
         assert engine.stats.running == 0, "leaving the recorder stops the engine"

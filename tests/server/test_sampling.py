@@ -18,7 +18,7 @@ DEFAULTS = {"temperature": 0.7, "top_p": 0.8, "top_k": 20}
 
 def read(model_defaults: dict[str, Any], **fields: Any) -> Sampling:
     request = ChatRequest.model_validate({"model": "tiny", "messages": MESSAGES} | fields)
-    return sampling_of(request, ServedModel("tiny", ScriptedEngine(["x"]), sampling_defaults=model_defaults), 1)
+    return sampling_of(request, ServedModel("tiny", ScriptedEngine(["x"], sampling_defaults=model_defaults)), 1)
 
 
 def test_openai_defaults() -> None:
