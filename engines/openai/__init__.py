@@ -1,0 +1,1 @@
+"""The engine behind an address: one or many OpenAI-compatible servers, asked over HTTP."""

@@ -1,0 +1,1 @@
+"""The production engine: vLLM in this process, on GPUs or a CPU."""
