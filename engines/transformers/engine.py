@@ -1,33 +1,22 @@
-"""The asynchronous face of the embedded engine: calls go into its thread, deltas come out."""
+"""The asynchronous face of the embedded engine: it samples from a language model and scores under it."""
 
-import asyncio
 import os
-import time
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from pathlib import Path
-from queue import Empty, SimpleQueue
-from threading import Thread
-from typing import Any, TypeVar
 
 import torch
 
 from deliberate.engines.checks import check_positions, check_starts, room_for
-from deliberate.engines.errors import EngineStopped, InvalidRequest
+from deliberate.engines.errors import InvalidRequest
 from deliberate.engines.protocol import Capabilities, Delta, EngineStats, Prompt, Sampling
 from deliberate.engines.transformers.model import CausalModel
 from deliberate.engines.transformers.scheduler import Limits, Scheduler
+from deliberate.engines.transformers.thread import ModelThread
 from deliberate.engines.transformers.tokenizer import HuggingFaceTokenizer, read_chat_template
-from deliberate.engines.transformers.work import Call, FollowingLogprobs, NextLogprobs, Prefill, Reading, Running
-
-_SEND_EVERY_S = 0.05
-"""Deltas of a running call are sent at most this often: a person cannot tell, and the event loop stays free."""
-
-T = TypeVar("T")
+from deliberate.engines.transformers.work import FollowingLogprobs, NextLogprobs, Prefill, Running
 
 _SMALL = 50_000_000
 """Parameters below which a step's matrix products are too small to split: threads would only wait for each other."""
-
-_Command = Callable[[Scheduler], None]
 
 
 class TransformersEngine:
@@ -38,14 +27,7 @@ class TransformersEngine:
         self.end_of_sequence = tokenizer.end_of_sequence | _as_set(model.generation_defaults.eos_token_id)
         """Tokens that end a sample by themselves."""
         self._model = model
-        self._scheduler = Scheduler(model, limits, self.end_of_sequence)
-        self._inbox: SimpleQueue[_Command | None] = SimpleQueue()
-        self._calls: set[Call] = set()
-        self._failure: BaseException | None = None
-        self._last_sent = time.monotonic()
-        # A daemon, so that a program that forgot to close its engine can end.
-        self._thread = Thread(target=self._run, name="engine", daemon=True)
-        self._thread.start()
+        self._thread = ModelThread(Scheduler(model, limits, self.end_of_sequence))
 
     @property
     def capabilities(self) -> Capabilities:
@@ -57,11 +39,11 @@ class TransformersEngine:
 
     @property
     def stats(self) -> EngineStats:
-        return self._scheduler.stats
+        return self._thread.stats
 
     @property
     def failure(self) -> BaseException | None:
-        return self._failure
+        return self._thread.failure
 
     @property
     def sampling_defaults(self) -> Mapping[str, float]:
@@ -71,125 +53,37 @@ class TransformersEngine:
         return {name: value for name, value in values.items() if value is not None}
 
     async def generate(self, prompt: Prompt, sampling: Sampling, n: int = 1) -> AsyncGenerator[Delta, None]:
-        self._require_alive()
+        self._thread.require_alive()
         tokens = prompt.token_ids
         limit = room_for(self.capabilities, tokens, sampling)
-        call = self._open()
+        call = self._thread.open()
         sequences = [Running(call, i, tokens, sampling, limit, self._tokenizer.stream()) for i in range(n)]
-        self._inbox.put(lambda scheduler: scheduler.submit([Prefill(call, tokens, sequences)]))
+        self._thread.submit([Prefill(call, tokens, sequences)])
         unfinished = n
         try:
             while unfinished:
-                for delta in await self._next(call, list[Delta]):
+                for delta in await self._thread.result(call, list[Delta]):
                     unfinished -= delta.finish is not None
                     yield delta
         finally:
-            self._close_call(call, unfinished > 0)
+            self._thread.close_call(call, unfinished > 0)
 
     async def score(self, sequences: Sequence[Sequence[int]], starts: Sequence[int]) -> list[tuple[float, ...]]:
-        self._require_alive()
+        self._thread.require_alive()
         check_starts(self.capabilities, sequences, starts)
         pairs = enumerate(zip(sequences, starts, strict=True))
         readings = [FollowingLogprobs(i, tokens, start) for i, (tokens, start) in pairs]
-        return await self._read(sequences, readings)
+        return await self._thread.read(sequences, readings)
 
     async def next_logprobs(
         self, sequences: Sequence[Sequence[int]], positions: Sequence[Sequence[int]], tokens: Sequence[int]
     ) -> list[tuple[tuple[float, ...], ...]]:
-        self._require_alive()
+        self._thread.require_alive()
         check_positions(self.capabilities, sequences, positions)
-        return await self._read(sequences, [NextLogprobs(i, asked, tokens) for i, asked in enumerate(positions)])
+        return await self._thread.read(sequences, [NextLogprobs(i, asked, tokens) for i, asked in enumerate(positions)])
 
     async def close(self) -> None:
-        self._inbox.put(None)
-        await asyncio.to_thread(self._thread.join)
-
-    # The caller's side
-
-    async def _read(self, sequences: Sequence[Sequence[int]], readings: Sequence[Reading]) -> list[Any]:
-        """The values of each reading; sequences are read no further than their last wanted position."""
-        call = self._open()
-        work = [
-            Prefill(call, tuple(tokens[: reading.positions[-1] + 1]), reading=reading)
-            for tokens, reading in zip(sequences, readings, strict=True)
-            if reading.positions
-        ]
-        self._inbox.put(lambda scheduler: scheduler.submit(work))
-        values: list[Any] = [()] * len(readings)
-        unread = len(work)
-        try:
-            while unread:
-                index, values_read = await self._next(call, tuple[int, tuple[Any, ...]])
-                values[index] = values_read
-                unread -= 1
-        finally:
-            self._close_call(call, unread > 0)
-        return values
-
-    def _require_alive(self) -> None:
-        if self._failure is not None:
-            raise EngineStopped(f"The engine stopped: {self._failure!r}") from self._failure
-
-    def _open(self) -> Call:
-        call = Call()
-        self._calls.add(call)
-        return call
-
-    async def _next(self, call: Call, kind: type[T]) -> T:
-        result = await call.result()
-        self._require_alive()
-        return result  # pyright: ignore[reportReturnType]
-
-    def _close_call(self, call: Call, unfinished: bool) -> None:
-        self._calls.discard(call)
-        if unfinished:
-            self._inbox.put(lambda scheduler: scheduler.abort(call))
-
-    # The engine's thread
-
-    def _run(self) -> None:
-        """The thread's boundary: whatever ends it becomes the failure that every caller is told."""
-        try:
-            self._serve()
-        except BaseException as error:  # noqa: BLE001
-            self._failure = error
-        else:
-            self._failure = EngineStopped("it was closed")
-        Call.deliver([(call, None) for call in list(self._calls)])
-
-    @torch.inference_mode()
-    def _serve(self) -> None:
-        while self._obey():
-            if not self._scheduler.idle:
-                self._scheduler.step()
-                self._send()
-
-    def _obey(self) -> bool:
-        """Carry out what callers asked for, waiting for it when there is nothing else; False to stop."""
-        block = self._scheduler.idle
-        while True:
-            try:
-                command = self._inbox.get(block=block)
-            except Empty:
-                return True
-            if command is None:
-                return False
-            command(self._scheduler)
-            block = False
-
-    def _send(self) -> None:
-        """Deliver what finished, and from time to time what runs."""
-        scheduler = self._scheduler
-        outgoing, scheduler.finished = scheduler.finished, []
-        results, scheduler.read = scheduler.read, []
-        now = time.monotonic()
-        if now - self._last_sent >= _SEND_EVERY_S:
-            self._last_sent = now
-            outgoing = outgoing + scheduler.running
-        deltas: dict[Call, list[Delta]] = {}
-        for sequence in outgoing:
-            deltas.setdefault(sequence.call, []).append(sequence.take_delta())
-        Call.deliver([*results, *deltas.items()])
+        await self._thread.close()
 
 
 def load(
