@@ -8,11 +8,11 @@ import torch
 
 from deliberate.engines.checks import check_positions, check_starts, room_for
 from deliberate.engines.errors import InvalidRequest
+from deliberate.engines.huggingface import HuggingFaceTokenizer, read_chat_template
 from deliberate.engines.protocol import Capabilities, Delta, EngineStats, Prompt, Sampling
 from deliberate.engines.transformers.model import CausalModel
 from deliberate.engines.transformers.scheduler import Limits, Scheduler
 from deliberate.engines.transformers.thread import ModelThread
-from deliberate.engines.transformers.tokenizer import HuggingFaceTokenizer, read_chat_template
 from deliberate.engines.transformers.work import FollowingLogprobs, NextLogprobs, Prefill, Running
 
 _SMALL = 50_000_000

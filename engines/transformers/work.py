@@ -11,10 +11,10 @@ from typing import Any
 
 import torch
 
+from deliberate.engines.huggingface import TokenText
 from deliberate.engines.protocol import Delta, Finish, Sampling
 from deliberate.engines.stopping import StopStrings
 from deliberate.engines.transformers.sampler import Row
-from deliberate.engines.transformers.tokenizer import TokenText
 
 
 class Call:
