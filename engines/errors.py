@@ -45,11 +45,11 @@ class UnknownName(InvalidRequest):
 class ContextOverflow(InvalidRequest):
     """Prompt plus at least one new token exceed the context."""
 
-    def __init__(self, prompt_tokens: int, context_length: int) -> None:
+    def __init__(self, prompt_tokens: int, context_length: int, *, param: str = "messages") -> None:
         super().__init__(
             f"The prompt has {prompt_tokens} tokens, but this model's context holds {context_length}, "
-            "of which at least one must stay free for the answer. Shorten the messages.",
-            param="messages",
+            f"of which at least one must stay free for the answer. Shorten the {param}.",
+            param=param,
             code="context_length_exceeded",
         )
 

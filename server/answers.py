@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
-from hashlib import blake2b
-from importlib.metadata import version
 
 from deliberate.engines.protocol import Sample
 from deliberate.search.log import CandidateRecord
@@ -64,7 +62,7 @@ async def complete(chat: Chat) -> ChatCompletion:
         id=chat.id,
         created=chat.created,
         model=chat.request.model,
-        system_fingerprint=fingerprint(chat),
+        system_fingerprint=chat.fingerprint,
         choices=[_choice(rank, read_answer(chat, chat.log.sample(c.index))) for rank, c in enumerate(chosen)],
         usage=usage(chat),
         deliberation=report(chat),
@@ -130,9 +128,3 @@ def _candidate(record: CandidateRecord, ranks: Mapping[int, int]) -> CandidateRe
         reason=(record.detail or None) if verdict is None else verdict.reason,
         steps=[] if verdict is None else list(verdict.steps),
     )
-
-
-def fingerprint(chat: Chat) -> str:
-    """Changes with what could change answers to the same seed: the program and the loaded model."""
-    name = f"{version('deliberate')}/{chat.model.name}/{chat.model.created}"
-    return "fp_" + blake2b(name.encode(), digest_size=6).hexdigest()

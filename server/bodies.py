@@ -19,9 +19,10 @@ class RequestModel(BaseModel):
     @classmethod
     def _refuse_unknown_fields(cls, value: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
         if isinstance(value, dict):
+            known = [field.alias or name for name, field in cls.model_fields.items()]
             for name in cast(dict[str, Any], value):
-                if name not in cls.model_fields:
-                    raise unknown_field(name, cls.model_fields)
+                if name not in known:
+                    raise unknown_field(name, known)
         return handler(value)
 
 
@@ -48,7 +49,8 @@ def _check(value: Any, path: str, depth: int) -> None:
                 _check(item, f"{path}.{key}".removeprefix("."), depth + 1)
         case list():
             for index, item in enumerate(cast(list[Any], value)):
-                _check(item, f"{path}[{index}]", depth + 1)
+                if not isinstance(item, int):  # prompts are long lists of them
+                    _check(item, f"{path}[{index}]", depth + 1)
         case _:
             pass
 

@@ -1,51 +1,46 @@
 """One chat request on its way: checked and matched with a strategy, then searched for, then answered."""
 
-import time
 import uuid
-from collections.abc import AsyncGenerator, Generator
-from contextlib import aclosing, contextmanager
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field, replace
 
 from deliberate.engines.errors import ContextOverflow
 from deliberate.engines.protocol import Conversation, Sample
 from deliberate.search.deliberation import Deliberation, prepare
 from deliberate.search.events import Event
-from deliberate.search.log import Log
 from deliberate.search.strategy import Strategy
-from deliberate.server.lifetime import within
 from deliberate.server.metrics import MeasuredVerifier, Meter
 from deliberate.server.reasoning import starts_inside
 from deliberate.server.requests import ChatRequest
 from deliberate.server.sampling import draw_seed, sampling_of
-from deliberate.server.serving import ServedModel
 from deliberate.server.state import Server
+from deliberate.server.work import Work
 
 _PROMPT_END_TOKENS = 16
 """An opening `<think>` is looked for in this many last tokens of the prompt."""
 
 
-@dataclass(frozen=True, slots=True)
-class Chat:
-    """A request that can be served: everything a caller can get wrong has been checked."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chat(Work):
+    """A chat request that can be served."""
 
-    server: Server
     request: ChatRequest
-    model: ServedModel
     deliberation: Deliberation
     seed: int
-    meter: Meter
-    log: Log = field(default_factory=Log)
     id: str = field(default_factory=lambda: f"chatcmpl-{uuid.uuid4().hex}")
-    created: int = field(default_factory=lambda: int(time.time()))
 
     @property
     def strategy(self) -> Strategy:
         return self.deliberation.strategy
 
     @property
+    def kind(self) -> str:
+        return self.strategy.kind
+
+    @property
     def plain(self) -> bool:
         """Nothing is searched for: the choices are the samples."""
-        return self.strategy.kind == "none"
+        return self.kind == "none"
 
     @property
     def choices(self) -> int:
@@ -53,7 +48,6 @@ class Chat:
 
     @property
     def width(self) -> int:
-        """Slots it takes."""
         return width_of(self.strategy, self.choices)
 
     @property
@@ -71,22 +65,8 @@ class Chat:
         end = b"".join(map(tokenizer.token_bytes, self.prompt_ids[-_PROMPT_END_TOKENS:]))
         return starts_inside(end, "" if sample is None else sample.text)
 
-    @contextmanager
-    def admitted(self) -> Generator[None]:
-        """Hold this request's slots. Raises Overloaded."""
-        with self.server.admission.slots(self.width):
-            self.meter.started()
-            yield
-
-    async def events(self) -> AsyncGenerator[Event, None]:
-        """The search: logged, measured and under the deadline."""
-        timeout = self.server.settings.request_timeout_seconds
-        async with aclosing(within(timeout, self.deliberation.events())) as events:
-            async for event in events:
-                self.log.add(event)
-                self.meter.saw(event)
-                yield event
-        self.meter.answered(self.strategy.kind, self.width, self.prompt_tokens, self.log)
+    def run(self) -> AsyncGenerator[Event, None]:
+        return self.deliberation.events()
 
 
 def width_of(strategy: Strategy, choices: int) -> int:
@@ -116,7 +96,8 @@ def prepare_chat(server: Server, request: ChatRequest, header: str | None, arriv
     )
     _check_context(deliberation)
     meter = Meter(server.metrics, model.name, arrived)
-    return Chat(server, request, model, _measured(deliberation, meter), seed, meter)
+    measured = _measured(deliberation, meter)
+    return Chat(server=server, model=model, meter=meter, request=request, deliberation=measured, seed=seed)
 
 
 def _check_context(deliberation: Deliberation) -> None:

@@ -6,7 +6,7 @@ from contextlib import aclosing
 from deliberate.engines.errors import SearchFailed
 from deliberate.engines.protocol import Delta
 from deliberate.search.events import Chosen, Event, Failed, Sampled, Streamed
-from deliberate.server.answers import fingerprint, read_answer, report, usage
+from deliberate.server.answers import read_answer, report, usage
 from deliberate.server.chat import Chat
 from deliberate.server.logprobs import ContentTokens
 from deliberate.server.progress import Progress
@@ -17,7 +17,16 @@ PIECE = 64
 """Characters per chunk of an answer that is already complete."""
 
 
-async def stream(chat: Chat) -> AsyncGenerator[ChatCompletionChunk, None]:
+async def stream(chat: Chat) -> AsyncGenerator[str, None]:
+    """The chunks as they are sent."""
+    options = chat.request.stream_options
+    with_usage = options is not None and options.include_usage
+    async with aclosing(chunks(chat)) as parts:
+        async for chunk in parts:
+            yield chunk.data(with_usage)
+
+
+async def chunks(chat: Chat) -> AsyncGenerator[ChatCompletionChunk, None]:
     """Run the search. Without one its tokens stream live; else progress streams as reasoning, then the answer."""
     writer = _Writer(chat)
     for chunk in writer.begin():
@@ -58,7 +67,7 @@ class _Writer:
 
     def __init__(self, chat: Chat) -> None:
         self._chat = chat
-        self._fingerprint = fingerprint(chat)
+        self._fingerprint = chat.fingerprint
         config = chat.deliberation.verifier_config
         kind = None if config is None else config.kind
         self._progress = Progress(chat.log, chat.width, kind, chat.server.settings.progress_seconds)

@@ -4,38 +4,18 @@ Unknown fields are refused, and so are known ones whose meaning would be lost he
 about an answer (`user`, `metadata`, …) are accepted.
 """
 
-from typing import TYPE_CHECKING, Annotated, Any, Self, cast
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, cast
 
-from pydantic import (
-    BeforeValidator,
-    Field,
-    FiniteFloat,
-    ValidationInfo,
-    WithJsonSchema,
-    WrapValidator,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, WrapValidator, model_validator
 
 from deliberate.engines.errors import InvalidRequest
 from deliberate.search.registry import AnyStrategy, parse_strategy
 from deliberate.search.strategy import Strategy
-from deliberate.server.bodies import RequestBody, RequestModel
+from deliberate.server.bodies import RequestBody
+from deliberate.server.fields import Refusals, SamplingRequest
 from deliberate.server.messages import ChatMessage
 from deliberate.server.settings import Effort
-from deliberate.server.validation import unsupported
 from deliberate.verifiers.registry import AnyVerifier
-
-MAX_STOPS = 16
-
-
-class StreamOptions(RequestModel):
-    """What a stream holds besides the answer."""
-
-    include_usage: bool = False
-    """Send the usage in one more chunk at the end."""
-    include_obfuscation: bool | None = None
-    """Accepted; nothing is obfuscated."""
 
 
 def _read_strategy(value: Any, handler: Any) -> Strategy:
@@ -53,21 +33,10 @@ else:
 """A strategy by short name or config."""
 
 
-def _stops(value: Any) -> Any:
-    if value is None:
-        return ()
-    return (value,) if isinstance(value, str) else value
-
-
 _NO_TOOLS = "This server does not call tools: describe them in a message and read the call from the answer."
 _NO_AUDIO = "This server answers with text."
 
-_REFUSED: dict[str, tuple[str, list[Any]]] = {
-    "response_format": (
-        'Let a verifier check the answers instead: "strategy": {"kind": "best_of_n", "n": 8, '
-        '"verifier": {"kind": "json", "schema": {...}}}.',
-        [{"type": "text"}],
-    ),
+_REFUSED: Refusals = {
     "tools": (_NO_TOOLS, []),
     "tool_choice": (_NO_TOOLS, ["none", "auto"]),
     "functions": (_NO_TOOLS, []),
@@ -78,31 +47,12 @@ _REFUSED: dict[str, tuple[str, list[Any]]] = {
     "moderation": ("Moderate before and after the request.", []),
     "verbosity": ("Ask for the wanted length in a message.", ["medium"]),
 }
-"""Fields that may only be absent, null, empty or one of the values, because their meaning would be lost: what to do
-instead, and the values."""
-
-Probability = Annotated[FiniteFloat, Field(ge=0, le=1)]
-Penalty = Annotated[FiniteFloat, Field(ge=-2, le=2)]
-Bias = Annotated[FiniteFloat, Field(ge=-100, le=100)]
-StopString = Annotated[str, Field(min_length=1)]
-Stops = Annotated[
-    tuple[StopString, ...],
-    BeforeValidator(_stops),
-    Field(max_length=MAX_STOPS),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "string"},
-                {"type": "array", "items": {"type": "string", "minLength": 1}, "maxItems": MAX_STOPS},
-                {"type": "null"},
-            ]
-        }
-    ),
-]
 
 
-class ChatRequest(RequestBody):
+class ChatRequest(SamplingRequest):
     """OpenAI's chat completion request."""
+
+    refused: ClassVar[Refusals] = _REFUSED
 
     model: str
     """A served model; `tiny:best-of-16` is the model `tiny` with a strategy."""
@@ -115,26 +65,6 @@ class ChatRequest(RequestBody):
 
     n: Annotated[int, Field(ge=1, le=128)] | None = None
     """Answers wanted: the best n different ones of a search, or n independent samples without one. Default 1."""
-    temperature: Annotated[FiniteFloat, Field(ge=0, le=2)] | None = None
-    """0 is greedy. Default: the model's, else 1. Searches raise it to a floor, so that candidates differ."""
-    top_p: Probability | None = None
-    """Keep the smallest set of tokens with this probability. Default: the model's, else 1."""
-    top_k: Annotated[int, Field(ge=-1)] | None = None
-    """Keep the k likeliest tokens; 0 and -1 keep all. Default: the model's, else 0."""
-    min_p: Probability | None = None
-    """Drop tokens less likely than this share of the likeliest one. Default: the model's, else 0."""
-    frequency_penalty: Penalty | None = None
-    """Subtracted from a token's logit for each time it was written. Default 0."""
-    presence_penalty: Penalty | None = None
-    """Subtracted from a token's logit once it was written. Default 0."""
-    logit_bias: dict[Annotated[int, Field(ge=0)], Bias] | None = None
-    """Added to the logits of these token ids."""
-    seed: Annotated[int, Field(ge=-(2**63), le=2**63 - 1)] | None = None
-    """Same seed, same request, same answer. Without one a random seed is drawn, which the reply reports."""
-    stop: Stops = ()
-    """At most 16 strings that end the text; it ends before them."""
-    stop_token_ids: tuple[Annotated[int, Field(ge=0)], ...] | None = None
-    """Tokens that end the text."""
     max_tokens: Annotated[int, Field(ge=1)] | None = None
     """Most new tokens per candidate. Default: what the context holds."""
     max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
@@ -145,11 +75,7 @@ class ChatRequest(RequestBody):
     """Alternatives per token; needs `logprobs`."""
     stream: bool | None = None
     """Send server-sent events: progress while searching, then the answer."""
-    stream_options: StreamOptions | None = None
-    """Only with `stream`."""
 
-    user: Any = None
-    """Accepted; changes nothing."""
     metadata: Any = None
     """Accepted; changes nothing."""
     store: Any = None
@@ -169,8 +95,6 @@ class ChatRequest(RequestBody):
     parallel_tool_calls: Any = None
     """Accepted; there are no tool calls."""
 
-    response_format: Any = None
-    """Only `{"type": "text"}`; the `json` verifier checks answers against a schema."""
     tools: Any = None
     """Only empty: this server does not call tools."""
     tool_choice: Any = None
@@ -190,20 +114,10 @@ class ChatRequest(RequestBody):
     verbosity: Any = None
     """Only `medium`."""
 
-    @field_validator(*_REFUSED)
-    @classmethod
-    def _keeps_its_meaning(cls, value: Any, info: ValidationInfo) -> Any:
-        instead, allowed = _REFUSED[str(info.field_name)]
-        if value is None or value in ([], {}) or value in allowed:
-            return value
-        raise unsupported(str(info.field_name), value, instead)
-
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         if self.top_logprobs is not None and not self.logprobs:
             raise ValueError(f"top_logprobs = {self.top_logprobs} needs logprobs = true")
-        if self.stream_options is not None and not self.stream:
-            raise ValueError("stream_options needs stream = true")
         if None not in (limits := (self.max_tokens, self.max_completion_tokens)) and len(set(limits)) > 1:
             raise ValueError(f"max_tokens = {limits[0]} and max_completion_tokens = {limits[1]} differ; send one")
         return self

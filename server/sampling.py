@@ -6,8 +6,10 @@ from typing import Any
 
 from deliberate.engines.errors import InvalidRequest
 from deliberate.engines.protocol import Sampling
+from deliberate.server.fields import SamplingRequest
 from deliberate.server.requests import ChatRequest
 from deliberate.server.serving import ServedModel
+from deliberate.server.structured import form_of
 
 _COPIED = ("temperature", "top_p", "top_k", "min_p", "frequency_penalty", "presence_penalty", "stop_token_ids")
 
@@ -24,16 +26,20 @@ def spread(seed: int) -> int:
 
 def sampling_of(request: ChatRequest, model: ServedModel, seed: int) -> Sampling:
     """Request first, then the model's generation config, then OpenAI's defaults."""
+    max_tokens = request.max_completion_tokens or request.max_tokens
+    return read_sampling(request, model, seed=spread(seed), top_logprobs=request.top_logprobs, max_tokens=max_tokens)
+
+
+def read_sampling(request: SamplingRequest, model: ServedModel, **rest: Any) -> Sampling:
+    """The fields that all requests share, and the `rest`, None for the default."""
     _check_token_ids(request, model)
     fields: dict[str, Any] = dict(model.engine.sampling_defaults)
     fields |= {name: value for name in _COPIED if (value := getattr(request, name)) is not None}
-    fields["seed"] = spread(seed)
+    fields |= {name: value for name, value in rest.items() if value is not None}
     fields["stop"] = request.stop
     fields["logit_bias"] = request.logit_bias or {}
-    fields["top_logprobs"] = request.top_logprobs or 0
-    if (limit := request.max_completion_tokens or request.max_tokens) is not None:
-        fields["max_tokens"] = limit
-    return Sampling.model_validate(_as_the_engine_says_it(fields))
+    form = form_of(request.response_format, request.structured_outputs, model.engine.capabilities)
+    return Sampling.model_validate(_as_the_engine_says_it(fields) | {"structured_output": form})
 
 
 def _as_the_engine_says_it(fields: dict[str, Any]) -> dict[str, Any]:
@@ -45,7 +51,7 @@ def _as_the_engine_says_it(fields: dict[str, Any]) -> dict[str, Any]:
     return fields
 
 
-def _check_token_ids(request: ChatRequest, model: ServedModel) -> None:
+def _check_token_ids(request: SamplingRequest, model: ServedModel) -> None:
     size = model.engine.capabilities.vocabulary_size
     for param, ids in (("logit_bias", request.logit_bias or ()), ("stop_token_ids", request.stop_token_ids or ())):
         for token_id in ids:

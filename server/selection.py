@@ -39,6 +39,16 @@ def write_strategy(strategy: Strategy) -> str:
     return short if _reads_as(short, strategy) or len(config) > _LONGEST_HEADER else config
 
 
+def chosen_by_name(header: str | None, suffix: str | None) -> dict[str, Strategy]:
+    """The strategies that a header's text and a model's suffix choose, by the name of the field."""
+    chosen: dict[str, Strategy] = {}
+    if header is not None:
+        chosen[HEADER] = read_strategy(header, HEADER)
+    if suffix is not None:
+        chosen["model"] = parse_strategy(suffix, "model")
+    return chosen
+
+
 def _reads_as(short: str, strategy: Strategy) -> bool:
     try:
         return parse_strategy(short) == strategy
@@ -66,12 +76,7 @@ class Selector:
         self, body: Strategy | None, header: str | None, suffix: str | None, effort: Effort | None
     ) -> tuple[Strategy, str]:
         """The strategy, and the name of the field that chose it."""
-        choices = {
-            "strategy": body,
-            HEADER: None if header is None else read_strategy(header, HEADER),
-            "model": None if suffix is None else parse_strategy(suffix, "model"),
-        }
-        explicit = {source: strategy for source, strategy in choices.items() if strategy is not None}
+        explicit = ({} if body is None else {"strategy": body}) | chosen_by_name(header, suffix)
         if explicit:
             return _agreed(explicit)
         if effort is not None:

@@ -1,17 +1,16 @@
-"""Server-sent events: a chat's chunks over HTTP, with comments in times of silence."""
+"""Server-sent events: what some work writes, over HTTP, with comments in times of silence."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from time import monotonic
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from deliberate.server.chat import Chat
-from deliberate.server.chunks import stream
 from deliberate.server.errors import guarded
 from deliberate.server.lifetime import while_connected
+from deliberate.server.work import Work
 
 DONE = "[DONE]"
 KEEP_ALIVE = b": keep-alive\n\n"
@@ -20,19 +19,21 @@ READER_SECONDS = 30.0
 
 
 class EventStream(Response):
-    """Streams one chat. Its slots are taken before the headers are sent; a client that leaves ends the search."""
+    """Streams what `data` writes while it does the work. Slots are taken before the headers are sent; a client that
+    leaves ends the work."""
 
     media_type = "text/event-stream"
 
-    def __init__(self, chat: Chat, headers: dict[str, str]) -> None:
-        super().__init__(headers={"cache-control": "no-cache", "x-accel-buffering": "no"} | headers)
+    def __init__(self, work: Work, data: AsyncGenerator[str, None], headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(headers={"cache-control": "no-cache", "x-accel-buffering": "no", **(headers or {})})
         del self.headers["content-length"]
-        self._chat = chat
-        self._keep_alive_seconds = chat.server.settings.keep_alive_seconds
-        self._longest = chat.server.settings.request_timeout_seconds + READER_SECONDS
+        self._work = work
+        self._data = data
+        self._keep_alive_seconds = work.server.settings.keep_alive_seconds
+        self._longest = work.server.settings.request_timeout_seconds + READER_SECONDS
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        with self._chat.admitted():
+        with self._work.admitted():
             await while_connected(receive, self._send_all(send))
 
     async def _send_all(self, send: Send) -> None:
@@ -40,7 +41,7 @@ class EventStream(Response):
         line = _Line(send)
         async with asyncio.timeout(self._longest), asyncio.TaskGroup() as group:
             keeper = group.create_task(line.keep_alive(self._keep_alive_seconds))
-            async with aclosing(guarded(_data(self._chat))) as events:
+            async with aclosing(guarded(_ended(self._data))) as events:
                 async for data in events:
                     await line.write(f"data: {data}\n\n".encode())
             keeper.cancel()
@@ -67,10 +68,8 @@ class _Line:
             await asyncio.sleep(seconds - silent)
 
 
-async def _data(chat: Chat) -> AsyncGenerator[str, None]:
-    options = chat.request.stream_options
-    with_usage = options is not None and options.include_usage
-    async with aclosing(stream(chat)) as chunks:
-        async for chunk in chunks:
-            yield chunk.data(with_usage)
+async def _ended(data: AsyncGenerator[str, None]) -> AsyncGenerator[str, None]:
+    async with aclosing(data) as events:
+        async for event in events:
+            yield event
     yield DONE

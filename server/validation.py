@@ -70,8 +70,16 @@ def unknown_field(name: str, known: Iterable[str]) -> PydanticCustomError:
 
 def unsupported(name: str, value: object, instead: str) -> PydanticCustomError:
     """Refusing a field whose meaning would be lost, with what to use instead."""
-    message = f"{name} = {shown(value)} is not supported. {instead}"
-    return PydanticCustomError("unsupported_parameter", "{message}", {"message": message})
+    return PydanticCustomError("unsupported_parameter", "{message}", {"message": _unsupported(name, value, instead)})
+
+
+def not_supported(name: str, value: object, instead: str) -> InvalidRequest:
+    """The same refusal where it takes the model to know."""
+    return InvalidRequest(_unsupported(name, value, instead), param=name, code="unsupported_parameter")
+
+
+def _unsupported(name: str, value: object, instead: str) -> str:
+    return f"{name} = {shown(value)} is not supported. {instead}"
 
 
 def malformed(path: str, problem: str) -> PydanticCustomError:

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Header, Request, Response
 
 from deliberate.server.answers import complete
 from deliberate.server.chat import prepare_chat
+from deliberate.server.chunks import stream
 from deliberate.server.lifetime import while_connected
 from deliberate.server.replies import ChatCompletion, ChatCompletionChunk
 from deliberate.server.requests import ChatRequest
@@ -42,7 +43,7 @@ async def chat_completions(
     chat = await asyncio.to_thread(prepare_chat, server, body, strategy, perf_counter())
     headers = {HEADER: write_strategy(chat.strategy)}
     if body.stream:
-        return EventStream(chat, headers)
+        return EventStream(chat, stream(chat), headers)
     with chat.admitted():
         answer = await while_connected(request.receive, complete(chat))
     return Response(answer.model_dump_json(), media_type="application/json", headers=headers)
