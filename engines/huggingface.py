@@ -1,4 +1,4 @@
-"""A Hugging Face tokenizer behind the protocol, and its text token by token."""
+"""What a model's folder says beside its weights: the tokenizer, behind the protocol, and recommended sampling."""
 
 import hashlib
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ class HuggingFaceTokenizer:
     def __init__(self, path: str, chat_template: str | None = None) -> None:
         self._tokenizer: Any = AutoTokenizer.from_pretrained(path)  # pyright: ignore[reportUnknownMemberType]
         if not self._tokenizer.is_fast:
-            raise InvalidRequest(f"{path}: the embedded engine needs a tokenizer.json; this model has none.")
+            raise InvalidRequest(f"{path}: the engines need a tokenizer.json; this model has none.")
         self._chat_template = chat_template
         self._backend: Any = self._tokenizer.backend_tokenizer
         self._fingerprint = hashlib.sha256(self._backend.to_str().encode()).hexdigest()
@@ -108,3 +108,9 @@ class TokenText:
 def read_chat_template(path: Path | None) -> str | None:
     """The template of a file, for models that lack one or have a bad one."""
     return None if path is None else path.read_text(encoding="utf-8")
+
+
+def recommended_sampling(config: Any) -> dict[str, float]:
+    """Of a model's GenerationConfig: the fields of `Sampling` that its authors set."""
+    values = {name: getattr(config, name, None) for name in ("temperature", "top_p", "top_k", "min_p")}
+    return {name: value for name, value in values.items() if value is not None}
