@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, Protocol
 
 from deliberate.bench.evaluate import Report
 from deliberate.engines.errors import DeliberateError
@@ -11,13 +12,22 @@ class PlotsMissing(DeliberateError):
     """matplotlib is not installed."""
 
 
+class Bar(Protocol):
+    """One side's ratio under one load."""
+
+    @property
+    def side(self) -> str: ...
+    @property
+    def n(self) -> int: ...
+    @property
+    def clients(self) -> int: ...
+    @property
+    def ratio(self) -> float: ...
+
+
 def accuracy_curves(report: Report, title: str, path: Path) -> None:
     """Accuracy against the number of samples, a line per strategy, with pass@k as the ceiling. Saved as PNG or SVG."""
-    try:
-        from matplotlib.figure import Figure
-    except ModuleNotFoundError as error:
-        raise PlotsMissing("The plot needs matplotlib: pip install 'deliberate[plots]'") from error
-    figure = Figure(figsize=(7, 4.5), dpi=150, layout="constrained")
+    figure = _figure(7)
     axes = figure.add_subplot()
     lines: Mapping[str, Sequence[tuple[int, float]]] = report.curves
     for name, points in lines.items():
@@ -31,3 +41,29 @@ def accuracy_curves(report: Report, title: str, path: Path) -> None:
     axes.grid(alpha=0.3)
     axes.legend(fontsize="small")
     figure.savefig(path)
+
+
+def engine_bars(bars: Sequence[Bar], path: Path) -> None:
+    """Each side's tokens per second as a share of the first side's, a group of bars per load. Saved as PNG or SVG."""
+    loads = list(dict.fromkeys((bar.n, bar.clients) for bar in bars))
+    sides = list(dict.fromkeys(bar.side for bar in bars))
+    figure = _figure(10)
+    axes = figure.add_subplot()
+    width = 0.8 / (len(sides) - 1)
+    for i, side in enumerate(sides[1:]):
+        places = [loads.index((bar.n, bar.clients)) - 0.4 + (i + 0.5) * width for bar in bars if bar.side == side]
+        axes.bar(places, [bar.ratio for bar in bars if bar.side == side], width, label=side)
+    axes.axhline(1, linestyle="--", color="grey", label=sides[0])
+    axes.set_xticks(range(len(loads)), [f"n = {n}\n{clients} clients" for n, clients in loads])
+    axes.set(ylabel=f"tokens/s, share of {sides[0]}")
+    axes.grid(axis="y", alpha=0.3)
+    axes.legend(fontsize="small")
+    figure.savefig(path)
+
+
+def _figure(width: float) -> Any:
+    try:
+        from matplotlib.figure import Figure
+    except ModuleNotFoundError as error:
+        raise PlotsMissing("The plot needs matplotlib: pip install 'deliberate[plots]'") from error
+    return Figure(figsize=(width, 4.5), dpi=150, layout="constrained")

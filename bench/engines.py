@@ -1,0 +1,229 @@
+"""Tokens and requests per second of every engine through our server, beside raw vLLM and `vllm serve` by itself.
+
+All sides run at once and take turns, so that neighbouring measurements see the same machine; ratios are medians over
+rounds. Needs vLLM. The embedded engine and both ways to vLLM are asked over a socket, as users ask them.
+"""
+
+import asyncio
+import json
+import math
+import statistics
+import tempfile
+import time
+from asyncio.subprocess import Process
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import httpx
+import typer
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from deliberate.bench.plots import engine_bars
+from deliberate.bench.processes import running, script, server
+from deliberate.engines.huggingface import HuggingFaceTokenizer
+from deliberate.models import bundled
+from deliberate.training.tasks import load_task
+
+RAW = "LLM.generate"
+SAMPLING = {"temperature": 0.8, "max_tokens": 128}
+STRATEGY = "best-of-{n}@calculator"
+"""A verifier that costs next to nothing, so that the engines are what is measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What is asked: `requests` requests of n samples, from that many clients at a time."""
+
+    n: int
+    clients: int
+    requests: int
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What came back."""
+
+    tokens: int
+    requests: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One side under one load; medians over rounds."""
+
+    side: str
+    n: int
+    clients: int
+    tokens_per_second: float
+    requests_per_second: float
+    ratio: float
+    """Of its tokens per second to raw vLLM's in the same round."""
+
+
+Messages = list[dict[str, str]]
+Side = Callable[[Load, Sequence[Messages], int], Awaitable[Work]]
+"""Answers the questions under a load; the number is the round's seed."""
+
+
+def questions(count: int, seed: int) -> list[Messages]:
+    """Word problems, different in every round."""
+    problems = load_task("word_problems").problems("test", seed, count)
+    return [[{"role": "user", "content": problem.question}] for problem in problems]
+
+
+@asynccontextmanager
+async def raw_vllm(model: str, options: dict[str, Any], logs: Path) -> AsyncGenerator[Side, None]:
+    """vLLM's own loop over token ids: no server, no search."""
+    tokenizer = HuggingFaceTokenizer(model)
+    command = [script("python"), "-m", "deliberate.bench.raw_vllm", model, json.dumps(options)]
+    async with running(command, logs / "raw.log") as process:
+        await _line(process)
+
+        async def answer(load: Load, asked: Sequence[Messages], seed: int) -> Work:
+            prompts = [list(tokenizer.apply_chat_template(messages)) for messages in asked]
+            request = {"prompts": prompts, "at_once": load.clients, "n": load.n, "sampling": SAMPLING}
+            assert process.stdin is not None
+            process.stdin.write(json.dumps(request).encode() + b"\n")
+            reply = await _line(process)
+            return Work(reply["tokens"], len(asked), reply["seconds"])
+
+        yield answer
+
+
+async def _line(process: Process) -> dict[str, Any]:
+    assert process.stdout is not None
+    return json.loads(await process.stdout.readline())
+
+
+@asynccontextmanager
+async def over_http(url: str, model: str, extra: Callable[[int], dict[str, Any]]) -> AsyncGenerator[Side, None]:
+    """A server's chat endpoint; `extra` are the fields that ask for n samples."""
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
+    async with httpx.AsyncClient(timeout=600, limits=limits) as client:
+
+        async def answer(load: Load, asked: Sequence[Messages], seed: int) -> Work:
+            waiting = list(enumerate(asked))
+            tokens = 0
+
+            async def caller() -> None:
+                nonlocal tokens
+                while waiting:
+                    number, messages = waiting.pop(0)
+                    body = {"model": model, "messages": messages, "seed": number, **SAMPLING, **extra(load.n)}
+                    reply = (await client.post(f"{url}/chat/completions", json=body)).raise_for_status().json()
+                    tokens += reply["usage"]["completion_tokens"]
+
+            start = time.perf_counter()
+            await asyncio.gather(*(caller() for _ in range(load.clients)))
+            return Work(tokens, len(asked), time.perf_counter() - start)
+
+        yield answer
+
+
+@asynccontextmanager
+async def sides(model: str, vllm: Sequence[str], logs: Path) -> AsyncGenerator[dict[str, Side], None]:
+    """Everything that is compared, running."""
+    options = dict(
+        zip([o.removeprefix("--").replace("-", "_") for o in vllm[::2]], map(_number, vllm[1::2]), strict=True)
+    )
+
+    def plain(n: int) -> dict[str, Any]:
+        return {"n": n}
+
+    def search(n: int) -> dict[str, Any]:
+        return {} if n == 1 else {"strategy": STRATEGY.format(n=n)}
+
+    async with AsyncExitStack() as stack:
+        ready: dict[str, Side] = {RAW: await stack.enter_async_context(raw_vllm(model, options, logs))}
+
+        async def add(name: str, command: Sequence[str], extra: Callable[[int], dict[str, Any]]) -> str:
+            log = logs / f"{name.replace(' ', '-')}.log"
+            url = await stack.enter_async_context(server(command, log))
+            ready[name] = await stack.enter_async_context(over_http(url, "bench", extra))
+            return url
+
+        ours = [script("deliberate"), "serve", model, "--served-model-name", "bench", "--log-level", "warning"]
+        theirs = [script("vllm"), "serve", model, "--served-model-name", "bench", *vllm]
+        upstream = await add("vllm serve", [*theirs, "--uvicorn-log-level", "warning"], plain)
+        await add("ours, vllm", [*ours, "--engine", "vllm", *vllm], search)
+        upstreams = ["--engine", "openai", "--upstream", upstream]
+        await add("ours, openai", [script("deliberate"), "serve", "bench", *ours[3:], *upstreams], search)
+        await add("ours, transformers", ours, search)
+        yield ready
+
+
+def _number(text: str) -> str | int:
+    return int(text) if text.isdecimal() else text
+
+
+async def measure(model: str, loads: Sequence[Load], rounds: int, vllm: Sequence[str], logs: Path) -> list[Cell]:
+    """All figures. A round before the others warms up."""
+    cells: list[Cell] = []
+    async with sides(model, vllm, logs) as ready:
+        for load in loads:
+            done: dict[str, list[Work]] = {name: [] for name in ready}
+            label = f"n = {load.n}, {load.clients} clients"
+            for turn in track(range(rounds + 1), label, console=Console(stderr=True), transient=True):
+                asked = questions(load.requests, seed=1000 * turn + load.n + load.clients)
+                for name, side in ready.items():
+                    work = await side(load, asked, turn)
+                    if turn > 0:
+                        done[name].append(work)
+            cells += [_cell(name, load, works, done[RAW]) for name, works in done.items()]
+    return cells
+
+
+def _cell(side: str, load: Load, works: Sequence[Work], raw: Sequence[Work]) -> Cell:
+    rates = [work.tokens / work.seconds for work in works]
+    ratios = [rate / (other.tokens / other.seconds) for rate, other in zip(rates, raw, strict=True)]
+    requests = statistics.median(work.requests / work.seconds for work in works)
+    return Cell(side, load.n, load.clients, statistics.median(rates), requests, statistics.median(ratios))
+
+
+def loads_of(widths: Sequence[int], clients: Sequence[int], samples: int) -> list[Load]:
+    """Every width with every number of clients, about `samples` samples each, at least two rounds of the clients."""
+    return [Load(n, c, max(2 * c if n * c < samples else c, math.ceil(samples / n))) for n in widths for c in clients]
+
+
+def _table(cells: Sequence[Cell]) -> Table:
+    table = Table("n", "clients", "side", "tokens/s", "requests/s", f"of {RAW}")
+    for c in cells:
+        table.add_row(
+            str(c.n),
+            str(c.clients),
+            c.side,
+            f"{c.tokens_per_second:.0f}",
+            f"{c.requests_per_second:.1f}",
+            f"{c.ratio:.2f}",
+        )
+    return table
+
+
+def main(
+    model: Annotated[str | None, typer.Argument(help="Model folder; the bundled tiny without one.")] = None,
+    n: Annotated[str, typer.Option(help="Samples per request.")] = "1,16,64",
+    clients: Annotated[str, typer.Option(help="Concurrent clients.")] = "1,8,32",
+    samples: Annotated[int, typer.Option(help="About how many samples each side draws per turn.")] = 256,
+    rounds: Annotated[int, typer.Option(help="Timed turns of each side; medians count.")] = 5,
+    vllm: Annotated[str, typer.Option(help="vLLM's options, the same for all its sides.")] = "--dtype float32",
+    save: Annotated[Path | None, typer.Option(help="Write the figures (.json) and the plot (.png beside it).")] = None,
+) -> None:
+    """Measure every engine beside raw vLLM."""
+    loads = loads_of([int(x) for x in n.split(",")], [int(x) for x in clients.split(",")], samples)
+    with tempfile.TemporaryDirectory() as logs:
+        cells = asyncio.run(measure(model or str(bundled("tiny")), loads, rounds, vllm.split(), Path(logs)))
+    Console().print(_table(cells))
+    if save is not None:
+        save.parent.mkdir(parents=True, exist_ok=True)
+        save.write_text(json.dumps([asdict(cell) for cell in cells], indent=2) + "\n", encoding="utf-8")
+        engine_bars(cells, save.with_suffix(".png"))
+
+
+if __name__ == "__main__":
+    typer.run(main)
