@@ -97,8 +97,7 @@ class ScriptedEngine:
             while running:
                 for index, speaker in list(running.items()):
                     await asyncio.sleep(speaker.reply.seconds_per_token)
-                    if self.failure is not None:
-                        raise EngineStopped(f"The scripted engine stopped: {self.failure}") from self.failure
+                    self._require_alive()
                     delta = speaker.next_delta()
                     self._count(generated_tokens_total=len(delta.token_ids))
                     if delta.finish is not None:
@@ -109,6 +108,7 @@ class ScriptedEngine:
             self._count(running=-len(running))
 
     async def score(self, sequences: Sequence[Sequence[int]], starts: Sequence[int]) -> list[tuple[float, ...]]:
+        self._require_alive()
         check_starts(self.capabilities, sequences, starts)
         return [
             tuple(self._token_logprob(sequence, position) for position in range(start, len(sequence)))
@@ -118,6 +118,7 @@ class ScriptedEngine:
     async def next_logprobs(
         self, sequences: Sequence[Sequence[int]], positions: Sequence[Sequence[int]], tokens: Sequence[int]
     ) -> list[tuple[tuple[float, ...], ...]]:
+        self._require_alive()
         check_positions(self.capabilities, sequences, positions)
         return [
             tuple(tuple(self._next_logprob(sequence[: at + 1], token) for token in tokens) for at in asked)
@@ -130,6 +131,10 @@ class ScriptedEngine:
     def fail(self, cause: BaseException) -> None:
         """Die as an engine does whose device failed."""
         self.failure = cause
+
+    def _require_alive(self) -> None:
+        if self.failure is not None:
+            raise EngineStopped(f"The scripted engine stopped: {self.failure}") from self.failure
 
     async def close(self) -> None:
         self.failure = self.failure or EngineStopped("closed")

@@ -24,7 +24,7 @@ STATIC_ROPES = frozenset({"default", "linear", "llama3", "yarn"})
 
 
 def can_fuse(model: Any) -> bool:
-    """Whether this causal language model can run here: its architecture fits and its weights are plain."""
+    """Whether this model can run here: its architecture fits and its weights are plain."""
     config = model.config
     projections = [m for m in model.model.layers.modules() if "Linear" in type(m).__name__] if _fits(config) else []
     return bool(projections) and all(type(m) is nn.Linear for m in projections)
@@ -40,11 +40,11 @@ def _fits(config: Any) -> bool:
 
 
 class FusedDecoder:
-    """Stands in for the model's own forward pass over KV rows."""
+    """Stands in for the model's own forward pass over KV rows; `head` is its last layer."""
 
-    def __init__(self, model: Any, context_length: int) -> None:
+    def __init__(self, model: Any, head: nn.Linear, context_length: int) -> None:
         self._model = model.model
-        self._head = (model.lm_head.weight, model.lm_head.bias)
+        self._head = (head.weight, head.bias)
         self._cos, self._signed_sin = self._rotary_tables(context_length)
         self._kinds: Sequence[str] = getattr(model.config, "layer_types", None) or []
         self._layers = [_Layer(layer) for layer in self._model.layers]
@@ -57,7 +57,7 @@ class FusedDecoder:
         rows: KVRows,
         keep: torch.Tensor,
     ) -> torch.Tensor:
-        """Logits [rows, keep, vocabulary] after the new tokens `ids` [rows, new] at `positions`."""
+        """Outputs [rows, keep, outputs] after the new tokens `ids` [rows, new] at `positions`."""
         hidden = self._model.embed_tokens(ids)
         cos, sin = self._cos[positions].unsqueeze(2), self._signed_sin[positions].unsqueeze(2)
         for i, layer in enumerate(self._layers):

@@ -1,17 +1,16 @@
-"""Loading a causal language model and running it over ragged rows of a KV table."""
+"""Running a network over ragged rows of a KV table."""
 
-import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM
 
 from deliberate.engines.errors import InvalidRequest
 from deliberate.engines.transformers.attention import NAME as ROW_ATTENTION
 from deliberate.engines.transformers.fused import FusedDecoder, can_fuse
 from deliberate.engines.transformers.kv_rows import KVRows
+from deliberate.engines.transformers.network import LanguageModel, Network
 
 _ALIGN = 4
 """Row and token counts are padded to multiples of this: then products of matrices do not depend on the count."""
@@ -32,29 +31,23 @@ class Chunk:
 
 
 class CausalModel:
-    """A model in evaluation mode with its device, dtype and limits."""
+    """A network whose outputs depend on earlier tokens alone, with its device, dtype and limits."""
 
-    def __init__(self, path: str, device: str = "auto", dtype: str = "auto") -> None:
+    def __init__(
+        self, path: str, device: str = "auto", dtype: str = "auto", network: type[Network] = LanguageModel
+    ) -> None:
         self.device = torch.device(_device(device))
         self.dtype = _dtype(dtype, self.device)
-        try:
-            model: Any = AutoModelForCausalLM.from_pretrained(path, dtype=self.dtype)
-        except (OSError, ValueError) as error:
-            raise InvalidRequest(
-                f"Cannot load a causal language model from {path!r}: {error}", param="model"
-            ) from error
-        self._model = model.to(self.device).eval()
-        self._config: Any = model.config.get_text_config()
+        self._network = network(path, self.dtype, self.device)
+        self._config: Any = self._network.model.config.get_text_config()
         self.context_length = int(getattr(self._config, "max_position_embeddings", None) or 2048)
         self.vocabulary_size = int(self._config.vocab_size)
         self._windows = _windows(self._config)
-        if "logits_to_keep" not in inspect.signature(self._model.forward).parameters:
-            raise InvalidRequest(f"{path}: the embedded engine cannot run a {self._config.model_type} model.")
-        expected = self._own_logits()
-        if can_fuse(self._model):
-            self._run: Any = FusedDecoder(self._model, self.context_length)
+        expected = self._network.own_outputs(self._probe, 4)
+        if can_fuse(self._network.model):
+            self._run: Any = FusedDecoder(self._network.model, self._network.head, self.context_length)
         else:
-            self._model.set_attn_implementation(_attention(self._config))
+            self._network.model.set_attn_implementation(_attention(self._config))
             self._run = self._run_modules
         probed = KVRows()
         self._check(path, expected, self._first_forward(probed))
@@ -64,16 +57,16 @@ class CausalModel:
     @property
     def generation_defaults(self) -> Any:
         """The model's generation config."""
-        return self._model.generation_config
+        return self._network.model.generation_config
 
     @property
     def parameters(self) -> int:
         """How many numbers it has."""
-        return sum(parameter.numel() for parameter in self._model.parameters())
+        return sum(parameter.numel() for parameter in self._network.model.parameters())
 
     @torch.inference_mode()
     def forward(self, rows: KVRows, chunks: Sequence[Chunk], keep: Sequence[int]) -> torch.Tensor:
-        """Run row i over `chunks[i]`; the logits after each chunk's tokens `keep`, float32 [rows, keep, vocabulary].
+        """Run row i over `chunks[i]`; the outputs after each chunk's tokens `keep`, float32 [rows, keep, outputs].
 
         The rows' earlier columns must hold the keys and values of the tokens before each chunk's start.
         Positions in `keep` beyond a shorter chunk give numbers without meaning.
@@ -89,14 +82,18 @@ class CausalModel:
         ids += [[0] * new] * (padded_rows - count)
         positions = torch.tensor(starts, device=self.device).unsqueeze(1) + torch.arange(new, device=self.device)
         rows.begin(positions, span)
-        logits = self._run(
+        outputs = self._run(
             torch.tensor(ids, device=self.device),
             positions.clamp(max=self.context_length - 1),
             self._masks(positions, span),
             rows,
             torch.tensor(keep, device=self.device),
         )
-        return logits[:count].float()
+        return outputs[:count].float()
+
+    def meaning(self, outputs: torch.Tensor) -> torch.Tensor:
+        """What the network's outputs [..., outputs] say: log-probabilities [..., vocabulary], or log-odds [...]."""
+        return self._network.meaning(outputs)
 
     def _run_modules(
         self,
@@ -107,14 +104,14 @@ class CausalModel:
         keep: torch.Tensor,
     ) -> torch.Tensor:
         """The forward pass of transformers' own modules, for every architecture that is not fused."""
-        return self._model(
+        return self._network.forward(
+            keep,
             input_ids=ids,
             position_ids=positions,
             attention_mask=masks,
             past_key_values=rows,
             use_cache=True,
-            logits_to_keep=keep,
-        ).logits
+        )
 
     def _masks(self, positions: torch.Tensor, span: int) -> torch.Tensor | dict[str, torch.Tensor]:
         """Additive causal masks [rows, 1, new, span]; one per kind of layer where a model has several kinds."""
@@ -131,26 +128,23 @@ class CausalModel:
 
     @property
     def _probe(self) -> list[int]:
-        return [1 + i % (self.vocabulary_size - 1) for i in range(9)]
+        padding = getattr(self._config, "pad_token_id", None)
+        tokens = [token for token in range(1, min(11, self.vocabulary_size)) if token != padding]
+        return [tokens[i % len(tokens)] for i in range(9)]
 
     def _first_forward(self, rows: KVRows) -> torch.Tensor:
-        """Logits after the probe's tokens 4 to 8, by a prefill and four decode steps over our rows."""
+        """Outputs after the probe's tokens 4 to 8, by a prefill and four decode steps over our rows."""
         tokens = self._probe
         first = self.forward(rows, [Chunk(0, tokens[:5])], [4])
         rest = [self.forward(rows, [Chunk(i, [tokens[i]])], [0]) for i in range(5, 9)]
         return torch.cat([first, *rest], dim=1)[0]
 
-    @torch.inference_mode()
-    def _own_logits(self) -> torch.Tensor:
-        """The same logits as the model gives them by itself."""
-        return self._model(torch.tensor([self._probe], device=self.device)).logits[0, 4:].float()
-
     def _check(self, path: str, expected: torch.Tensor, got: torch.Tensor) -> None:
-        """Refuse a model whose logits over our rows differ from its own: better no text than wrong text."""
-        difference = (got.log_softmax(-1) - expected.log_softmax(-1)).abs().max().item()
+        """Refuse a model whose outputs over our rows differ from its own: better no text than wrong text."""
+        difference = (self.meaning(got) - self.meaning(expected)).abs().max().item()
         if not difference < (1e-3 if self.dtype == torch.float32 else 0.5):
             raise InvalidRequest(
-                f"{path}: the embedded engine does not reproduce the logits of this {self._config.model_type} model "
+                f"{path}: the embedded engine does not reproduce the outputs of this {self._config.model_type} model "
                 f"(difference {difference:.3g}); serve it with another engine."
             )
 

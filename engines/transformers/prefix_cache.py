@@ -12,7 +12,11 @@ BLOCK = 16
 """Tokens per block, the unit of sharing."""
 
 Key = tuple[int, tuple[int, ...]]
-"""A block is known by its parent's serial number and its exact tokens: no hash can make two prefixes one."""
+"""A block is known by its parent's serial number and its exact tokens: no hash can make two prefixes one.
+
+The last block of what was stored may have fewer than BLOCK tokens. It has no children; what extends it stores its
+tokens again in a block of its own.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,37 +47,41 @@ class PrefixCache:
     def load(self, tokens: Sequence[int], limit: int, rows: KVRows, row: int) -> int:
         """Fill a row with the stored beginning of `tokens[:limit]`; how many tokens that was."""
         found = self._walk(tokens, limit)
+        found += self._last(found, tokens, limit)
+        length = sum(len(part) for (_, part), _ in found)
         if found:
             self._touch([key for key, _ in found])
             slots = torch.tensor([block.slot for _, block in found], device=self._tensors[0].device)
-            length = len(found) * BLOCK
             for target, stored in zip(rows.tensors(), self._tensors, strict=True):
                 heads, dim = stored.shape[1], stored.shape[3]
-                target[row, :, :length] = stored[slots].transpose(0, 1).reshape(heads, length, dim)
-        return len(found) * BLOCK
+                columns = stored[slots].transpose(0, 1).reshape(heads, len(found) * BLOCK, dim)
+                target[row, :, :length] = columns[:, :length]
+        return length
 
     def store(self, tokens: Sequence[int], length: int, rows: KVRows, row: int) -> None:
-        """Keep the whole blocks of `tokens[:length]`, whose keys and values are in this row."""
+        """Keep the blocks of `tokens[:length]`, whose keys and values are in this row."""
         length = min(length, self._slots * BLOCK)
         found = self._walk(tokens, length)
         keys = [key for key, _ in found]
-        first, count = len(found), length // BLOCK - len(found)
         self._touch(keys)
-        if count <= 0:
-            return
         parent = found[-1][1].serial if found else 0
+        first = len(found) * BLOCK
         slots: list[int] = []
-        for i in range(first, first + count):
-            key = (parent, tuple(tokens[i * BLOCK : (i + 1) * BLOCK]))
+        for start in range(first, length, BLOCK):
+            key = (parent, tuple(tokens[start : min(start + BLOCK, length)]))
+            keys.append(key)
+            if key in self._blocks:
+                break  # A last block that is stored already.
             self._serial += 1
             block = self._blocks[key] = Block(self._free_slot(), self._serial)
             slots.append(block.slot)
-            keys.append(key)
             parent = block.serial
-        self._copy_in(rows, row, first, slots)
+        if slots:
+            self._copy_in(rows, row, first, length, slots)
         self._touch(keys)
 
     def _walk(self, tokens: Sequence[int], limit: int) -> list[tuple[Key, Block]]:
+        """The whole blocks at the beginning of `tokens[:limit]` that are stored."""
         found: list[tuple[Key, Block]] = []
         parent = 0
         for start in range(0, limit - BLOCK + 1, BLOCK):
@@ -85,6 +93,16 @@ class PrefixCache:
             parent = block.serial
         return found
 
+    def _last(self, found: list[tuple[Key, Block]], tokens: Sequence[int], limit: int) -> list[tuple[Key, Block]]:
+        """The longest stored block of fewer than BLOCK tokens that goes on from `found`, where there is one."""
+        parent = found[-1][1].serial if found else 0
+        start = len(found) * BLOCK
+        for end in range(min(limit, start + BLOCK - 1), start, -1):
+            key = (parent, tuple(tokens[start:end]))
+            if key in self._blocks:
+                return [(key, self._blocks[key])]
+        return []
+
     def _touch(self, keys: Sequence[Key]) -> None:
         # Children before parents: what is evicted first is always the end of a prefix.
         for key in reversed(keys):
@@ -95,12 +113,17 @@ class PrefixCache:
             return len(self._blocks)
         return self._blocks.popitem(last=False)[1].slot
 
-    def _copy_in(self, rows: KVRows, row: int, first: int, slots: list[int]) -> None:
+    def _copy_in(self, rows: KVRows, row: int, start: int, end: int, slots: list[int]) -> None:
+        """Copy the row's columns [start, end) into these slots; the last one may stay partly empty."""
         sources = rows.tensors()
         if not self._tensors:
             self._tensors = [x.new_empty(self._slots, x.shape[1], BLOCK, x.shape[3]) for x in sources]
-        index = torch.tensor(slots, device=sources[0].device)
-        start, end = first * BLOCK, (first + len(slots)) * BLOCK
+        whole, rest = divmod(end - start, BLOCK)
+        index = torch.tensor(slots[:whole], device=sources[0].device)
+        middle = end - rest
         for source, stored in zip(sources, self._tensors, strict=True):
             heads, dim = stored.shape[1], stored.shape[3]
-            stored[index] = source[row, :, start:end].reshape(heads, len(slots), BLOCK, dim).transpose(0, 1)
+            if whole:
+                stored[index] = source[row, :, start:middle].reshape(heads, whole, BLOCK, dim).transpose(0, 1)
+            if rest:
+                stored[slots[-1], :, :rest] = source[row, :, middle:end]

@@ -36,7 +36,7 @@ class Limits:
 class Scheduler:
     """Owned by the engine's thread; nothing here is called from another."""
 
-    def __init__(self, model: CausalModel, limits: Limits, end_of_sequence: frozenset[int]) -> None:
+    def __init__(self, model: CausalModel, limits: Limits, end_of_sequence: frozenset[int] = frozenset()) -> None:
         self._model = model
         self._limits = limits
         self._end = end_of_sequence
@@ -141,11 +141,11 @@ class Scheduler:
         work = self._prefills[: len(chunks)]
         wanted = [p.wanted(c.start, c.start + len(c.tokens)) for p, c in zip(work, chunks, strict=True)]
         keep = sorted({t - c.start for ts, c in zip(wanted, chunks, strict=True) for t in ts}) or [0]
-        logits = self._model.forward(self._prefill_rows, chunks, keep)
+        outputs = self._model.forward(self._prefill_rows, chunks, keep)
         column = {offset: i for i, offset in enumerate(keep)}
         for row, (p, chunk, positions) in enumerate(zip(work, chunks, wanted, strict=True)):
             p.computed += len(chunk.tokens)
-            self._absorb(p, row, positions, logits[row, [column[t - chunk.start] for t in positions]])
+            self._absorb(p, row, positions, outputs[row, [column[t - chunk.start] for t in positions]])
         for row in reversed(range(len(work))):
             if work[row].computed == len(work[row].tokens):
                 self._drop_prefill(row)
@@ -157,10 +157,10 @@ class Scheduler:
         longest = min(max(remaining), max(1, self._limits.prefill_tokens // len(remaining)))
         return [Chunk(p.computed, p.tokens[p.computed : p.computed + longest]) for p in self._prefills]
 
-    def _absorb(self, work: Prefill, row: int, positions: Sequence[int], logits: torch.Tensor) -> None:
-        """Use the logits [positions, vocabulary] of a prefill."""
+    def _absorb(self, work: Prefill, row: int, positions: Sequence[int], outputs: torch.Tensor) -> None:
+        """Use the outputs [positions, outputs] of a prefill."""
         if work.reading is not None and positions:
-            work.reading.take(positions, logits)
+            work.reading.take(positions, outputs)
         if work.computed < len(work.tokens):
             return
         self._cache.store(work.tokens, work.computed, self._prefill_rows, row)
@@ -171,7 +171,7 @@ class Scheduler:
         self._rows.reserve(first + count, len(work.tokens))
         self._rows.copy_from(self._prefill_rows, row, first, count, len(work.tokens))
         self._running += work.sequences
-        self._draw(work.sequences, logits.expand(count, -1))
+        self._draw(work.sequences, outputs.expand(count, -1))
 
     def _drop_prefill(self, row: int) -> None:
         last = len(self._prefills) - 1

@@ -61,6 +61,8 @@ class ModelThread:
 
     async def result(self, call: Call, kind: type[T]) -> T:
         """The next thing delivered to a call. Raises EngineStopped."""
+        # Once before, because a thread that has ended tells only the calls that it knew.
+        self.require_alive()
         result = await call.result()
         self.require_alive()
         return result  # pyright: ignore[reportReturnType]

@@ -137,7 +137,7 @@ class Reading(ABC):
 
     @abstractmethod
     def take(self, positions: Sequence[int], outputs: torch.Tensor) -> None:
-        """Turn outputs [positions, vocabulary], float32, into values."""
+        """Turn outputs [positions, outputs], float32, into values."""
 
 
 class FollowingLogprobs(Reading):

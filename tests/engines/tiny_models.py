@@ -5,7 +5,12 @@ from typing import Any
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
+    PreTrainedTokenizerFast,
+)
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 CHAT_TEMPLATE = "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}assistant: "
@@ -44,6 +49,29 @@ def make_model(folder: Path, model_type: str = "qwen2", seed: int = 0, scale: fl
     model: Any = AutoModelForCausalLM.from_config(config)
     with torch.no_grad():
         model.get_output_embeddings().weight.mul_(scale)
+    model.save_pretrained(folder)
+    byte_tokenizer().save_pretrained(folder)
+    return folder
+
+
+REWARD_HEADS: dict[str, Any] = {
+    "sequence": AutoModelForSequenceClassification,
+    "token": AutoModelForTokenClassification,
+}
+
+
+def make_reward_model(
+    folder: Path, head: str = "sequence", labels: int = 1, model_type: str = "qwen2", seed: int = 0, **changes: Any
+) -> Path:
+    """Save a random reward model whose values spread over a few nats; `head` is sequence or token."""
+    torch.manual_seed(seed)
+    config = CONFIG_MAPPING[model_type](**{**SMALL, **changes})
+    config.num_labels = labels
+    model: Any = REWARD_HEADS[head].from_config(config)
+    with torch.no_grad():
+        for layer in ("score", "classifier"):
+            if hasattr(model, layer):
+                getattr(model, layer).weight.mul_(16.0)
     model.save_pretrained(folder)
     byte_tokenizer().save_pretrained(folder)
     return folder
