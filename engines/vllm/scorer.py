@@ -72,7 +72,7 @@ class VllmScorer:
 
 
 def start(options: Options) -> VllmScorer:
-    """Start vLLM with these options. Raises InvalidRequest, saying why, if it cannot or if the head is no reward head."""
+    """Start vLLM with these options. Raises InvalidRequest, saying why, if it cannot or it is no reward head."""
     arguments = options.engine
     tokenizer = HuggingFaceTokenizer(arguments.tokenizer or arguments.model)
     _check_head(arguments)

@@ -1,15 +1,22 @@
-"""Engines to test: the scripted one, and the embedded one over small random models."""
+"""Engines to test: the scripted one, and the embedded one and vLLM over small random models."""
 
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+import pytest_asyncio
 
+from deliberate.engines import vllm
 from deliberate.engines.protocol import Engine
 from deliberate.engines.scripted import ScriptedEngine
 from deliberate.engines.transformers import TransformersEngine, load
 
 from .tiny_models import make_model
+from .with_vllm import EAGER, HEADS, NEEDS_VLLM, SMALL, make_adapter
+
+if TYPE_CHECKING:
+    from deliberate.engines.vllm.engine import VllmEngine
 
 
 @pytest.fixture(scope="session")
@@ -26,13 +33,44 @@ async def embedded(model_folder: Path) -> AsyncIterator[TransformersEngine]:
     await engine.close()
 
 
-@pytest.fixture(params=["scripted", "transformers"])
-async def engine(request: pytest.FixtureRequest, model_folder: Path) -> AsyncIterator[Engine]:
+@pytest.fixture(scope="session")
+def wide_model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random Qwen2 model over bytes that vLLM can run on a CPU."""
+    return make_model(tmp_path_factory.mktemp("wide-model"), **HEADS)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def shared_vllm(
+    wide_model_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Callable[[], "VllmEngine"]]:
+    """Gives the one vLLM of the test session, with an adapter called `terse`; a new one once a test has closed it."""
+    adapter = make_adapter(tmp_path_factory.mktemp("adapter"))
+    options = [*SMALL, *EAGER, "--enable-lora", "--lora-modules", f"terse={adapter}"]
+    started: list[VllmEngine] = []
+
+    def start() -> "VllmEngine":
+        if not started or started[-1].failure is not None:
+            started.append(vllm.load(str(wide_model_folder), options))
+        return started[-1]
+
+    yield start
+    for engine in started:
+        await engine.close()
+
+
+@pytest_asyncio.fixture(
+    loop_scope="session", params=["scripted", "transformers", pytest.param("vllm", marks=NEEDS_VLLM)]
+)
+async def engine(
+    request: pytest.FixtureRequest, model_folder: Path, shared_vllm: Callable[[], Engine]
+) -> AsyncIterator[Engine]:
     """Each engine in turn, for what holds for all of them."""
     factories: dict[str, Callable[[], Engine]] = {
         "scripted": lambda: ScriptedEngine(["2 € + 3 € = 5 €", "ünïcödé " * 8], context_length=512),
         "transformers": lambda: load(str(model_folder)),
+        "vllm": shared_vllm,
     }
     engine = factories[request.param]()
     yield engine
-    await engine.close()
+    if request.param != "vllm":
+        await engine.close()
