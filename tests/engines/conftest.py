@@ -1,6 +1,6 @@
 """Engines to test: the scripted one, and the embedded one and vLLM over small random models."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,11 +8,13 @@ import pytest
 import pytest_asyncio
 
 from deliberate.engines import vllm
+from deliberate.engines.openai import UpstreamOptions, connect
 from deliberate.engines.protocol import Engine
 from deliberate.engines.scripted import ScriptedEngine
 from deliberate.engines.transformers import TransformersEngine, load
 
 from .tiny_models import make_model
+from .vllm_server import serve_vllm
 from .with_vllm import EAGER, HEADS, NEEDS_VLLM, SMALL, make_adapter
 
 if TYPE_CHECKING:
@@ -58,8 +60,22 @@ async def shared_vllm(
         await engine.close()
 
 
+@pytest.fixture(scope="session")
+def vllm_url(wide_model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a `vllm serve` of the random model, started once and on first use."""
+    log = tmp_path_factory.mktemp("vllm-server") / "log"
+    with serve_vllm(wide_model_folder, log, [*EAGER, "--block-size", "32"]) as url:
+        yield url
+
+
 @pytest_asyncio.fixture(
-    loop_scope="session", params=["scripted", "transformers", pytest.param("vllm", marks=NEEDS_VLLM)]
+    loop_scope="session",
+    params=[
+        "scripted",
+        "transformers",
+        pytest.param("vllm", marks=NEEDS_VLLM),
+        pytest.param("openai-vllm", marks=NEEDS_VLLM),
+    ],
 )
 async def engine(
     request: pytest.FixtureRequest, model_folder: Path, shared_vllm: Callable[[], Engine]
@@ -69,6 +85,7 @@ async def engine(
         "scripted": lambda: ScriptedEngine(["2 € + 3 € = 5 €", "ünïcödé " * 8], context_length=512),
         "transformers": lambda: load(str(model_folder)),
         "vllm": shared_vllm,
+        "openai-vllm": lambda: connect(UpstreamOptions((request.getfixturevalue("vllm_url"),))),
     }
     engine = factories[request.param]()
     yield engine
