@@ -86,7 +86,14 @@ async def measure(
     strategies = {name: strategy_of(name, n) for name in names}
     recorders = {name: RecordingEngine(engine) for name, engine in model.engines.items()}
     workers = WorkerPool()
-    resources = Resources(workers, recorders, policy=model.name, scorer=model.scorer and model.scorer.name)
+    resources = Resources(
+        workers,
+        recorders,
+        policy=model.name,
+        scorer=model.scorer and model.scorer.name,
+        scorers=model.scorers,
+        reward_model=model.reward_model and model.reward_model.name,
+    )
 
     async def run(strategy: Strategy, label: str, resources: Resources = resources) -> Evaluation:
         return await evaluate(

@@ -1,6 +1,6 @@
 """Generative reward models: language models that were trained to say + or - where a step ends.
 
-Math-Shepherd (Wang 2024) reads them at the mark ` ки` that closes each step, RLHFlow's models (Dong 2024) before the
+Math-Shepherd (Wang 2023) reads them at the mark ` ки` that closes each step, RLHFlow's models (Dong 2024) before the
 assistant's `+`.
 """
 

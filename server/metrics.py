@@ -43,9 +43,9 @@ class Metrics:
         running = self._gauge("sequences_running", "Sequences in the engine's batch", "model")
         waiting = self._gauge("sequences_waiting", "Sequences waiting for the engine", "model")
         for model in pool.models.values():
-            engine = model.engine
-            running.labels(model.name).set_function(lambda engine=engine: engine.stats.running)
-            waiting.labels(model.name).set_function(lambda engine=engine: engine.stats.waiting)
+            for name, engine in [*model.engines.items(), *model.scorers.items()]:
+                running.labels(name).set_function(lambda engine=engine: engine.stats.running)
+                waiting.labels(name).set_function(lambda engine=engine: engine.stats.waiting)
 
     def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
         return Gauge(f"deliberate_{name}", text, labels, registry=self.registry)

@@ -4,17 +4,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from deliberate.engines.errors import EngineStopped, Overloaded, UnknownName
-from deliberate.engines.protocol import Engine
+from deliberate.engines.protocol import Engine, TokenScorer
 from deliberate.verifiers.protocol import Resources, VerifierConfig
 from deliberate.verifiers.workers import WorkerPool
 
 
 @dataclass(frozen=True, slots=True)
 class Scorer:
-    """A companion model that scores the policy's candidates; verifiers see it, callers do not."""
+    """A companion language model that scores the policy's candidates; verifiers see it, callers do not."""
 
     name: str
     engine: Engine
+
+
+@dataclass(frozen=True, slots=True)
+class RewardModel:
+    """A companion that was trained to score them; likewise."""
+
+    name: str
+    scorer: TokenScorer
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +34,9 @@ class ServedModel:
     created: int = 0
     """When it was loaded, in seconds since 1970."""
     scorer: Scorer | None = None
+    reward_model: RewardModel | None = None
+    root: str | None = None
+    """What it was loaded from, where that is known."""
     default_verifier: VerifierConfig | None = None
     """Judges where a request's strategy names no verifier."""
 
@@ -34,9 +45,14 @@ class ServedModel:
         """By name: the model's own, and its scorer's."""
         return {self.name: self.engine} | ({} if self.scorer is None else {self.scorer.name: self.scorer.engine})
 
+    @property
+    def scorers(self) -> dict[str, TokenScorer]:
+        """Its reward model by name, where it has one."""
+        return {} if self.reward_model is None else {self.reward_model.name: self.reward_model.scorer}
+
     def check_alive(self) -> None:
         """Raises EngineStopped when the model no longer serves, Overloaded when it will again."""
-        for name, engine in self.engines.items():
+        for name, engine in [*self.engines.items(), *self.scorers.items()]:
             if isinstance(engine.failure, Overloaded):
                 raise engine.failure
             if engine.failure is not None:
@@ -51,6 +67,7 @@ class Pool:
         self.models = {model.name: model for model in models}
         self._workers = workers
         self._engines = {name: engine for model in models for name, engine in model.engines.items()}
+        self._scorers = {name: scorer for model in models for name, scorer in model.scorers.items()}
 
     @property
     def first(self) -> ServedModel:
@@ -73,7 +90,15 @@ class Pool:
     def resources(self, model: ServedModel) -> Resources:
         """What verifiers of a request to `model` may use."""
         scorer = None if model.scorer is None else model.scorer.name
-        return Resources(self._workers, self._engines, policy=model.name, scorer=scorer)
+        reward_model = None if model.reward_model is None else model.reward_model.name
+        return Resources(
+            self._workers,
+            self._engines,
+            policy=model.name,
+            scorer=scorer,
+            scorers=self._scorers,
+            reward_model=reward_model,
+        )
 
     def check_alive(self) -> None:
         """Raises EngineStopped or Overloaded when any engine does not serve."""
@@ -82,6 +107,6 @@ class Pool:
 
     async def close(self) -> None:
         """Stop all engines and workers."""
-        for engine in self._engines.values():
+        for engine in [*self._engines.values(), *self._scorers.values()]:
             await engine.close()
         self._workers.close()

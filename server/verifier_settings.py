@@ -13,12 +13,14 @@ from deliberate.verifiers.registry import VERIFIERS, parse_verifier
 
 
 def default_verifier(settings: Settings, model: ServedModel) -> VerifierConfig | None:
-    """The operator's choice, else the model's own, else `likelihood` where a companion model scores."""
+    """The operator's choice, else the model's own, else what its companion is for: `reward_model` or `likelihood`."""
     if settings.verifier is not None:
         return read_verifier(settings.verifier)
-    if model.default_verifier is not None or model.scorer is None:
+    if model.default_verifier is not None:
         return model.default_verifier
-    return parse_verifier("likelihood")
+    if model.reward_model is not None:
+        return parse_verifier("reward_model")
+    return None if model.scorer is None else parse_verifier("likelihood")
 
 
 def read_verifier(text: str) -> VerifierConfig:

@@ -10,8 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from deliberate.engines.errors import ContextOverflow, EngineStopped, InvalidRequest, Overloaded, UnknownName
-from deliberate.engines.protocol import Engine, Tokenizer
+from deliberate.engines.errors import InvalidRequest, UnknownName
+from deliberate.engines.protocol import Engine
+from deliberate.verifiers.aggregate import sigmoid
+from deliberate.verifiers.chains import NO_SCORES, Chain, Pieces, Undecided, read_chains, same_vocabulary
 from deliberate.verifiers.protocol import Candidate, Judges, Problem, Resources, Verdict, VerifierConfig
 from deliberate.verifiers.steps import Separator, tokens_by_step
 
@@ -42,17 +44,14 @@ class Likelihood(VerifierConfig, frozen=True):
         names = {None: resources.scorer or resources.policy, POLICY: resources.policy}
         scorer = _engine(resources, names.get(self.model, self.model))
         policy = None if resources.policy is None else _engine(resources, resources.policy)
-        if self.ratio and (policy is None or scorer is policy or not same_vocabulary(scorer, policy)):
+        if self.ratio and (
+            policy is None or scorer is policy or not same_vocabulary(scorer.tokenizer, policy.tokenizer)
+        ):
             raise InvalidRequest(
                 f"The log-ratio needs a scoring model beside the policy {resources.policy!r}, of the same vocabulary.",
                 param="verifier.ratio",
             )
         return LikelihoodVerifier(self, scorer, policy)
-
-
-def same_vocabulary(one: Engine, other: Engine) -> bool:
-    """Token ids of one engine mean the same in the other."""
-    return one.tokenizer.fingerprint == other.tokenizer.fingerprint
 
 
 def _engine(resources: Resources, name: str | None) -> Engine:
@@ -68,27 +67,7 @@ def _engine(resources: Resources, name: str | None) -> Engine:
     return engine
 
 
-@dataclass(frozen=True, slots=True)
-class _Chain:
-    """One candidate as the scorer reads it."""
-
-    prompt: tuple[int, ...]
-    tokens: tuple[int, ...]
-    """The scored ones; their log-probabilities align with them."""
-
-    @property
-    def ids(self) -> tuple[int, ...]:
-        return self.prompt + self.tokens
-
-
-@dataclass(frozen=True, slots=True)
-class _Undecided:
-    """Why a chain has no log-probabilities."""
-
-    reason: str
-
-
-_Logprobs: TypeAlias = tuple[float, ...] | _Undecided
+_Logprobs: TypeAlias = tuple[float, ...] | Undecided
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,44 +83,29 @@ class LikelihoodVerifier:
         values = await self._under(self.scorer, chains, candidates)
         if self.config.ratio and self.policy is not None:
             values = list(map(_difference, values, await self._under(self.policy, chains, candidates)))
-        pieces = _Pieces(self.scorer.tokenizer)
+        pieces = Pieces(self.scorer.tokenizer)
         return [self._verdict(chain, value, pieces) for chain, value in zip(chains, values, strict=True)]
 
-    def _chains(self, problem: Problem, candidates: Sequence[Candidate]) -> list[_Chain]:
-        """Exact token ids where the scorer shares the policy's vocabulary, re-encoded text elsewhere."""
-        tokenizer = self.scorer.tokenizer
-        shared = self.policy is not None and same_vocabulary(self.scorer, self.policy)
-        exact = bool(shared and problem.prompt_ids)
-        prompt = problem.prompt_ids if exact else tuple(tokenizer.apply_chat_template(problem.messages))
-        chains = list[_Chain]()
-        for candidate in candidates:
-            ids = candidate.token_ids if shared and candidate.token_ids is not None else None
-            # Texts from outside may hold lone surrogates, which no tokenizer takes.
-            text = candidate.text.encode("utf-8", "replace").decode()
-            tokens = tuple(tokenizer.encode(text)) if ids is None else ids
-            # Nothing predicts the first token of all.
-            chains.append(_Chain(prompt, tokens) if prompt else _Chain(tokens[:1], tokens[1:]))
-        return chains
+    def _chains(self, problem: Problem, candidates: Sequence[Candidate]) -> list[Chain]:
+        chains = read_chains(self.scorer.tokenizer, self.policy, problem, candidates)
+        # Nothing predicts the first token of all.
+        return [chain if chain.prompt else Chain(chain.tokens[:1], chain.tokens[1:]) for chain in chains]
 
-    async def _under(self, engine: Engine, chains: list[_Chain], candidates: Sequence[Candidate]) -> list[_Logprobs]:
+    async def _under(self, engine: Engine, chains: list[Chain], candidates: Sequence[Candidate]) -> list[_Logprobs]:
         """Log-probabilities of each chain's tokens: the candidate's own where the engine sampled it, else one call."""
         known = [self._own(engine, chain, candidate) for chain, candidate in zip(chains, candidates, strict=True)]
         asked = [chain for chain, own in zip(chains, known, strict=True) if own is None]
         scored = await _score(engine, list(dict.fromkeys(asked)))
         return [scored[chain] if own is None else own for chain, own in zip(chains, known, strict=True)]
 
-    def _own(self, engine: Engine, chain: _Chain, candidate: Candidate) -> _Logprobs | None:
-        if not chain.tokens:
-            return _Undecided("the candidate is empty")
-        length = len(chain.ids)
-        if engine is self.policy and candidate.logprobs is not None and candidate.token_ids == chain.tokens:
-            return candidate.logprobs if len(candidate.logprobs) == len(chain.tokens) else None
-        context = engine.capabilities.context_length
-        too_long = context is not None and length > context
-        return _Undecided(f"{length} tokens exceed the scorer's context of {context}") if too_long else None
+    def _own(self, engine: Engine, chain: Chain, candidate: Candidate) -> _Logprobs | None:
+        sampled = engine is self.policy and candidate.logprobs is not None and candidate.token_ids == chain.tokens
+        if sampled and chain.tokens:
+            return candidate.logprobs if len(candidate.logprobs or ()) == len(chain.tokens) else None
+        return chain.obstacle(engine.capabilities)
 
-    def _verdict(self, chain: _Chain, values: _Logprobs, pieces: "_Pieces") -> Verdict:
-        if isinstance(values, _Undecided):
+    def _verdict(self, chain: Chain, values: _Logprobs, pieces: Pieces) -> Verdict:
+        if isinstance(values, Undecided):
             return Verdict.undecided(values.reason)
         if any(map(math.isnan, values)):
             return Verdict.undecided("the scorer's log-probabilities are not numbers")
@@ -153,24 +117,24 @@ class LikelihoodVerifier:
     def _score(self, values: Sequence[float]) -> float:
         nats = _aggregated(self.config.aggregate, values)
         if self.config.ratio:
-            return 1 / (1 + math.exp(-nats)) if nats > -700 else 0.0
+            return sigmoid(nats)
         return math.exp(min(0.0, nats))
 
 
-async def _score(engine: Engine, chains: list[_Chain]) -> dict[_Chain, _Logprobs]:
+async def _score(engine: Engine, chains: list[Chain]) -> dict[Chain, _Logprobs]:
     """One engine call for all chains, so that it can share their prompt's prefix."""
     if not chains:
         return {}
     try:
         values = await engine.score([chain.ids for chain in chains], [len(chain.prompt) for chain in chains])
-    except (EngineStopped, Overloaded, ContextOverflow) as error:
-        return dict.fromkeys(chains, _Undecided(f"the scorer gave no scores: {error}"))
+    except NO_SCORES as error:
+        return dict.fromkeys(chains, Undecided(f"the scorer gave no scores: {error}"))
     return dict(zip(chains, values, strict=True))
 
 
 def _difference(scorer: _Logprobs, policy: _Logprobs) -> _Logprobs:
-    if isinstance(scorer, _Undecided) or isinstance(policy, _Undecided):
-        return scorer if isinstance(scorer, _Undecided) else policy
+    if isinstance(scorer, Undecided) or isinstance(policy, Undecided):
+        return scorer if isinstance(scorer, Undecided) else policy
     return tuple(a - b for a, b in zip(scorer, policy, strict=True))
 
 
@@ -179,15 +143,3 @@ def _aggregated(rule: Aggregate, values: Sequence[float]) -> float:
         return min(values)
     total = math.fsum(values)
     return total / len(values) if rule == "mean" else total
-
-
-class _Pieces(dict[int, bytes]):
-    """The bytes of each token; none for special tokens, which the text does not show either."""
-
-    def __init__(self, tokenizer: Tokenizer) -> None:
-        super().__init__()
-        self._tokenizer = tokenizer
-
-    def __missing__(self, token: int) -> bytes:
-        shown = self._tokenizer.decode([token]) != ""
-        return self.setdefault(token, self._tokenizer.token_bytes(token) if shown else b"")

@@ -5,13 +5,13 @@ A verifier that could not decide says `unavailable` or `timeout`. That is never 
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import BaseModel, Field, FiniteFloat
 
-from deliberate.engines.protocol import Engine, Message
+from deliberate.engines.protocol import Engine, Message, TokenScorer
 from deliberate.verifiers.workers import WorkerPool
 
 
@@ -94,7 +94,11 @@ class Resources:
     policy: str | None = None
     """Name of the model that samples the candidates."""
     scorer: str | None = None
-    """Name of the policy's companion model that scores it, where it has one."""
+    """Name of the policy's companion model that scores it by likelihood, where it has one."""
+    scorers: Mapping[str, TokenScorer] = field(default_factory=dict[str, TokenScorer])
+    """Reward models by name."""
+    reward_model: str | None = None
+    """Name of the policy's companion among them, where it has one."""
 
 
 class VerifierConfig(BaseModel, ABC, frozen=True, extra="forbid", use_attribute_docstrings=True):

@@ -1,5 +1,6 @@
 """What operators rely on: keys, limits, health, metrics, ids, CORS, the OpenAPI file."""
 
+import math
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,10 +10,11 @@ import pytest
 import yaml
 
 from deliberate.engines.errors import EngineStopped, InvalidRequest
+from deliberate.engines.marks import MarkScorer
 from deliberate.engines.scripted import Reply, ScriptedEngine
 from deliberate.server.app import create_app
 from deliberate.server.openapi import as_yaml, description
-from deliberate.server.serving import Pool, Scorer, ServedModel
+from deliberate.server.serving import Pool, RewardModel, Scorer, ServedModel
 from deliberate.server.settings import Settings
 from deliberate.verifiers.workers import WorkerPool
 
@@ -225,10 +227,26 @@ def test_companion_is_not_listed_but_watched() -> None:
         assert http.get("/health").status_code == 503
 
 
+def test_a_reward_model_judges_by_default_and_is_watched() -> None:
+    marks = ScriptedEngine(["x"], token_logprob=lambda sequence, position: -float(sequence[position] == ord("-")))
+    model = ServedModel("tiny", ScriptedEngine(["x"]), reward_model=RewardModel("judge", MarkScorer(marks, *b"+-")))
+    with running(Settings(port=0, log_level="critical"), [model]) as url, httpx.Client(base_url=url) as http:
+        body = {"model": "tiny:best-of-2", "messages": [{"role": "user", "content": "?"}]}
+        reply = http.post("/v1/chat/completions", json=body).json()
+        scores = [candidate["score"] for candidate in reply["deliberation"]["candidates"]]
+        assert scores == pytest.approx([1 / (1 + math.exp(-1.0))] * 2)
+        assert [card["id"] for card in http.get("/v1/models").json()["data"]] == ["tiny"]
+        assert 'deliberate_sequences_waiting{model="judge"} 0.0' in http.get("/metrics").text
+        marks.fail(RuntimeError("device lost"))
+        assert http.get("/health").status_code == 503
+
+
 async def test_pool_closes_its_engines() -> None:
-    engine = ScriptedEngine(["x"])
-    await Pool([ServedModel("tiny", engine)], WorkerPool()).close()
+    engine, marks = ScriptedEngine(["x"]), ScriptedEngine(["x"])
+    model = ServedModel("tiny", engine, reward_model=RewardModel("judge", MarkScorer(marks, *b"+-")))
+    await Pool([model], WorkerPool()).close()
     assert isinstance(engine.failure, EngineStopped)
+    assert isinstance(marks.failure, EngineStopped)
 
 
 @pytest.mark.parametrize(

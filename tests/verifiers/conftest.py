@@ -2,6 +2,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from deliberate.engines.marks import MarkScorer
 from deliberate.engines.scripted import ScriptedEngine
 from deliberate.verifiers.protocol import Problem, Resources
 from deliberate.verifiers.workers import WorkerPool
@@ -17,7 +18,8 @@ def workers() -> Iterator[WorkerPool]:
 @pytest.fixture
 def resources(workers: WorkerPool) -> Resources:
     engines = {"policy": ScriptedEngine(["ok"]), "scorer": ScriptedEngine(["ok"])}
-    return Resources(workers, engines, policy="policy", scorer="scorer")
+    scorers = {"marks": MarkScorer(ScriptedEngine(["ok"]), *b"+-")}
+    return Resources(workers, engines, policy="policy", scorer="scorer", scorers=scorers, reward_model="marks")
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "likelihood": {},
     "reference": {"answer": "42"},
     "regex": {"pattern": "4.*2"},
+    "reward_model": {"steps": True},
 }
 TEXTS = (
     "40 + 2 = 42\n<answer>42</answer>",
