@@ -11,7 +11,16 @@ from typing import Literal
 
 from deliberate.engines.checks import check_positions, check_starts, room_for
 from deliberate.engines.errors import EngineStopped
-from deliberate.engines.protocol import Capabilities, Delta, EngineStats, Finish, Message, Prompt, Sampling
+from deliberate.engines.protocol import (
+    Capabilities,
+    Conversation,
+    Delta,
+    EngineStats,
+    Finish,
+    Message,
+    Prompt,
+    Sampling,
+)
 from deliberate.engines.stopping import StopStrings
 
 END_OF_SEQUENCE = 256
@@ -37,6 +46,7 @@ class Call:
     prompt_ids: tuple[int, ...]
     sampling: Sampling
     n: int
+    conversation: Conversation | None = None
 
 
 class ByteTokenizer:
@@ -75,11 +85,25 @@ class ScriptedEngine:
         context_length: int = 4096,
         token_logprob: Callable[[Sequence[int], int], float] = lambda sequence, position: -0.1,
         sampling_defaults: Mapping[str, float] | None = None,
+        token_ids: bool = True,
+        structured_output: bool = False,
+        tools: bool = False,
     ) -> None:
-        """`token_logprob(sequence, position)` is the log-probability of the token at that position."""
+        """`token_logprob(sequence, position)` is the log-probability of the token at that position.
+
+        Without `token_ids` it reads conversations and shows no tokens, as engines behind a chat API do. Forms and
+        tools are taken where it is told so, and left to the script.
+        """
         self._script = script if callable(script) else _repeat(script)
         self._token_logprob = token_logprob
-        self.capabilities = Capabilities(context_length, vocabulary_size=257)
+        self.capabilities = Capabilities(
+            context_length,
+            vocabulary_size=257 if token_ids else None,
+            token_ids=token_ids,
+            scores=token_ids,
+            structured_output=structured_output,
+            tools=tools,
+        )
         self.tokenizer = ByteTokenizer()
         self.stats = EngineStats()
         self.failure: BaseException | None = None
@@ -88,11 +112,12 @@ class ScriptedEngine:
         self._started = 0
 
     async def generate(self, prompt: Prompt, sampling: Sampling, n: int = 1) -> AsyncGenerator[Delta, None]:
-        limit = room_for(self.capabilities, prompt.token_ids, sampling)
-        self.calls.append(Call(prompt.token_ids, sampling, n))
-        text = self.tokenizer.decode(prompt.token_ids)
+        ids = self._prompt_ids(prompt)
+        limit = room_for(self.capabilities, ids, sampling)
+        self.calls.append(Call(prompt.token_ids, sampling, n, prompt.conversation))
+        text = self.tokenizer.decode(ids)
         running = {i: _Speaker(i, self._next_reply(text), sampling, limit) for i in range(n)}
-        self._count(running=n, prefill_tokens_total=len(prompt.token_ids))
+        self._count(running=n, prefill_tokens_total=len(ids))
         try:
             while running:
                 for index, speaker in list(running.items()):
@@ -103,7 +128,7 @@ class ScriptedEngine:
                     if delta.finish is not None:
                         del running[index]
                         self._count(running=-1)
-                    yield delta
+                    yield delta if self.capabilities.token_ids else _hidden(delta, len(ids))
         finally:
             self._count(running=-len(running))
 
@@ -138,6 +163,11 @@ class ScriptedEngine:
 
     async def close(self) -> None:
         self.failure = self.failure or EngineStopped("closed")
+
+    def _prompt_ids(self, prompt: Prompt) -> tuple[int, ...]:
+        if self.capabilities.token_ids or prompt.conversation is None:
+            return prompt.token_ids
+        return tuple(self.tokenizer.apply_chat_template(prompt.conversation.messages))
 
     def _next_reply(self, prompt: str) -> Reply:
         reply = self._script(prompt, self._started)
@@ -187,6 +217,12 @@ class _Speaker:
     def _delta(self, token: int, text: str, finish: Finish | None) -> Delta:
         top = (((token, self.reply.logprob),) if self._alternatives else (),)
         return Delta(self._index, text, (token,), (self.reply.logprob,), top, finish)
+
+
+def _hidden(delta: Delta, prompt_tokens: int) -> Delta:
+    """As it comes from behind a chat API."""
+    finish = delta.finish and replace(delta.finish, prompt_tokens=prompt_tokens)
+    return Delta(delta.index, delta.text, finish=finish, unseen_tokens=len(delta.token_ids))
 
 
 def _repeat(replies: Sequence[Reply | str]) -> Script:

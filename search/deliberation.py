@@ -1,11 +1,11 @@
 """Running one strategy: match it with its verifier, then yield its events."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
 from deliberate.engines.errors import InvalidRequest
-from deliberate.engines.protocol import Conversation, Prompt, Sampling
+from deliberate.engines.protocol import Conversation, Engine, Message, Prompt, Sampling
 from deliberate.search.events import Event
 from deliberate.search.strategy import Context, Strategy
 from deliberate.verifiers.protocol import Judges, Problem, Resources, Verifier, VerifierConfig
@@ -39,11 +39,13 @@ def prepare(
 ) -> Deliberation:
     """Check a request and make its search ready, before any token is generated.
 
-    `resources.policy` names the engine that samples. Raises InvalidRequest when the strategy lacks a verifier,
-    the verifier cannot judge what the strategy needs, or more choices are wanted than candidates sampled.
+    `resources.policy` names the engine that samples. Raises InvalidRequest when the engine cannot do what the strategy
+    needs, the strategy lacks a verifier, the verifier cannot judge what the strategy needs, or more choices are wanted
+    than candidates sampled.
     """
     assert resources.policy is not None, "a search needs a policy"
     engine = resources.engines[resources.policy]
+    _check_engine(strategy, engine, resources.policy)
     config = strategy.verifier_config or default_verifier if strategy.needs is not None else None
     verifier = None if config is None else config.build(resources)
     _check_verifier(strategy, config, verifier)
@@ -53,9 +55,25 @@ def prepare(
             f"ask for at most {strategy.width}, or widen the strategy.",
             param="n",
         )
-    prompt = Prompt(tuple(engine.tokenizer.apply_chat_template(conversation.messages)), conversation)
-    problem = Problem(conversation.messages, prompt.token_ids)
+    messages = template_messages(conversation.messages)
+    ids = engine.tokenizer.apply_chat_template(messages) if engine.capabilities.token_ids else ()
+    prompt = Prompt(tuple(ids), conversation)
+    problem = Problem(messages, prompt.token_ids)
     return Deliberation(strategy, config, Context(problem, prompt, engine, sampling, verifier, choices))
+
+
+def template_messages(messages: Sequence[Message]) -> tuple[Message, ...]:
+    """As chat templates and verifiers read them: a content of null, beside calls of tools, is no text."""
+    return tuple({**message, "content": message.get("content") or ""} for message in messages)
+
+
+def _check_engine(strategy: Strategy, engine: Engine, name: str) -> None:
+    if strategy.continues and not engine.capabilities.token_ids:
+        raise InvalidRequest(
+            f"Strategy {strategy.kind!r} extends given beginnings of answers, and the engine of model {name!r} reads "
+            "conversations, which it answers as a whole. Use a strategy that draws whole answers.",
+            param="strategy",
+        )
 
 
 def _check_verifier(strategy: Strategy, config: VerifierConfig | None, verifier: Verifier | None) -> None:

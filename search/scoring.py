@@ -11,7 +11,8 @@ from deliberate.verifiers.protocol import Candidate
 
 def as_candidate(sample: Sample) -> Candidate:
     """A sample as verifiers see it."""
-    return Candidate(sample.text, sample.token_ids, sample.logprobs, finished=sample.finish.reason == "stop")
+    ids = sample.token_ids or None  # engines that show no tokens leave them out
+    return Candidate(sample.text, ids, ids and sample.logprobs, finished=sample.finish.reason == "stop")
 
 
 async def verdicts(context: Context, candidates: Sequence[Ballot]) -> AsyncGenerator[Scored, None]:

@@ -36,6 +36,8 @@ class Strategy(BaseModel, ABC, frozen=True, extra="forbid", use_attribute_docstr
     """Short name in model suffixes and headers: `tiny:best-of-16` is alias `best-of` with width 16."""
     needs: ClassVar[Judges | None] = None
     """What its verifier must be able to judge; None when it takes no verifier."""
+    continues: ClassVar[bool] = False
+    """It extends given beginnings of answers, so the engine must take token ids."""
 
     @property
     @abstractmethod

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from deliberate.engines.protocol import Sample
+from deliberate.engines.protocol import Finish, Sample
 from deliberate.search.log import CandidateRecord
 from deliberate.server.chat import Chat
 from deliberate.server.logprobs import ContentTokens, tokens_before
@@ -16,9 +16,12 @@ from deliberate.server.replies import (
     Choice,
     CompletionTokensDetails,
     DeliberationReport,
+    FinishReason,
     Logprobs,
     Usage,
 )
+from deliberate.server.tool_calls import Piece, reply_calls, split_calls
+from deliberate.verifiers.tool_calls import ToolCall
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +31,8 @@ class Answer:
     reasoning: str
     content: str
     reasoning_tokens: int
-    finish_reason: str
+    tool_calls: tuple[ToolCall, ...]
+    finish_reason: FinishReason
     logprobs: Logprobs | None
 
 
@@ -43,13 +47,22 @@ def read_answer(chat: Chat, sample: Sample) -> Answer:
         tokens = ContentTokens(tokenizer)
         tokens.add(sample.token_ids, sample.logprobs, sample.top_logprobs)
         logprobs = tokens.take(splitter.content_start, splitter.consumed)
+    piece = split_calls(body.content + rest.content) if chat.offers_tools else Piece(body.content + rest.content)
     return Answer(
         body.reasoning + rest.reasoning,
-        body.content + rest.content,
+        piece.content,
         tokens_before(tokenizer, sample.token_ids, content_start) if content_start else 0,
-        sample.finish.reason,
+        piece.calls,
+        finish_reason(sample.finish, bool(piece.calls)),
         logprobs,
     )
+
+
+def finish_reason(finish: Finish, called: bool) -> FinishReason:
+    """In OpenAI's words; `called` says whether the answer calls tools."""
+    if finish.reason == "length":
+        return "length"
+    return "tool_calls" if called else "stop"
 
 
 async def complete(chat: Chat) -> ChatCompletion:
@@ -71,13 +84,13 @@ async def complete(chat: Chat) -> ChatCompletion:
 
 def _choice(index: int, answer: Answer) -> Choice:
     reasoning = answer.reasoning or None
-    message = AssistantMessage(content=answer.content, reasoning_content=reasoning, reasoning=reasoning)
-    return Choice(
-        index=index,
-        message=message,
-        finish_reason="length" if answer.finish_reason == "length" else "stop",
-        logprobs=answer.logprobs,
+    message = AssistantMessage(
+        content=None if answer.tool_calls and not answer.content else answer.content,
+        reasoning_content=reasoning,
+        reasoning=reasoning,
+        tool_calls=reply_calls(answer.tool_calls) or None,
     )
+    return Choice(index=index, message=message, finish_reason=answer.finish_reason, logprobs=answer.logprobs)
 
 
 def usage(chat: Chat) -> Usage:

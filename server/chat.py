@@ -13,7 +13,9 @@ from deliberate.server.metrics import MeasuredVerifier, Meter
 from deliberate.server.reasoning import starts_inside
 from deliberate.server.requests import ChatRequest
 from deliberate.server.sampling import draw_seed, sampling_of
+from deliberate.server.serving import ServedModel
 from deliberate.server.state import Server
+from deliberate.server.tools import NamedTool, check_tools, wire
 from deliberate.server.work import Work
 
 _PROMPT_END_TOKENS = 16
@@ -49,6 +51,10 @@ class Chat(Work):
     @property
     def width(self) -> int:
         return width_of(self.strategy, self.choices)
+
+    @property
+    def offers_tools(self) -> bool:
+        return bool(self.request.tools)
 
     @property
     def prompt_ids(self) -> tuple[int, ...]:
@@ -88,7 +94,7 @@ def prepare_chat(server: Server, request: ChatRequest, header: str | None, arriv
     seed = draw_seed() if request.seed is None else request.seed
     deliberation = prepare(
         strategy,
-        Conversation(tuple(message.for_template() for message in request.messages)),
+        _conversation(request, model),
         sampling_of(request, model, seed),
         server.pool.resources(model),
         default_verifier=model.default_verifier,
@@ -98,6 +104,16 @@ def prepare_chat(server: Server, request: ChatRequest, header: str | None, arriv
     meter = Meter(server.metrics, model.name, arrived)
     measured = _measured(deliberation, meter)
     return Chat(server=server, model=model, meter=meter, request=request, deliberation=measured, seed=seed)
+
+
+def _conversation(request: ChatRequest, model: ServedModel) -> Conversation:
+    tools, choice = request.tools or [], request.tool_choice
+    check_tools(tools, choice, model)
+    messages = tuple(message.wire() for message in request.messages)
+    if not tools:
+        return Conversation(messages)
+    named = choice.model_dump() if isinstance(choice, NamedTool) else choice
+    return Conversation(messages, tuple(wire(tools)), named, request.parallel_tool_calls)
 
 
 def _check_context(deliberation: Deliberation) -> None:

@@ -4,14 +4,19 @@ from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 
 from deliberate.engines.errors import SearchFailed
-from deliberate.engines.protocol import Delta
 from deliberate.search.events import Chosen, Event, Failed, Sampled, Streamed
-from deliberate.server.answers import read_answer, report, usage
+from deliberate.server.answers import finish_reason, read_answer, report, usage
 from deliberate.server.chat import Chat
-from deliberate.server.logprobs import ContentTokens
+from deliberate.server.live import LiveChoice, Shown
 from deliberate.server.progress import Progress
-from deliberate.server.reasoning import ReasoningSplitter, Split
-from deliberate.server.replies import ChatCompletionChunk, ChunkChoice, ChunkDelta, Logprobs
+from deliberate.server.replies import (
+    ChatCompletionChunk,
+    ChunkChoice,
+    ChunkDelta,
+    FinishReason,
+    ToolCallDelta,
+)
+from deliberate.server.tool_calls import reply_calls
 
 PIECE = 64
 """Characters per chunk of an answer that is already complete."""
@@ -39,29 +44,6 @@ async def chunks(chat: Chat) -> AsyncGenerator[ChatCompletionChunk, None]:
         yield chunk
 
 
-class _LiveChoice:
-    """A choice whose tokens are shown as they come."""
-
-    def __init__(self, chat: Chat) -> None:
-        self.splitter = ReasoningSplitter(chat.thinks_from_start())
-        self._tokens = ContentTokens(chat.model.engine.tokenizer) if chat.request.logprobs else None
-
-    def add(self, delta: Delta) -> tuple[Split, Logprobs | None]:
-        """What the delta lets be shown."""
-        if self._tokens is not None:
-            self._tokens.add(delta.token_ids, delta.logprobs, delta.top_logprobs)
-        return self._with_logprobs(self.splitter.push(delta.text))
-
-    def flush(self) -> tuple[Split, Logprobs | None]:
-        """What was held back."""
-        return self._with_logprobs(self.splitter.flush())
-
-    def _with_logprobs(self, split: Split) -> tuple[Split, Logprobs | None]:
-        if self._tokens is None or not split.content:
-            return split, None
-        return split, self._tokens.take(self.splitter.content_start, self.splitter.consumed)
-
-
 class _Writer:
     """Builds chunks. A finish chunk waits until it is known whether it is the last, which carries the report."""
 
@@ -71,7 +53,9 @@ class _Writer:
         config = chat.deliberation.verifier_config
         kind = None if config is None else config.kind
         self._progress = Progress(chat.log, chat.width, kind, chat.server.settings.progress_seconds)
-        self._live: dict[int, _LiveChoice] = {}
+        self._live: dict[int, LiveChoice] = {}
+        self._called: dict[int, int] = {}
+        """Index of each choice's last call."""
         self._waiting: ChatCompletionChunk | None = None
 
     def begin(self) -> Iterator[ChatCompletionChunk]:
@@ -81,14 +65,14 @@ class _Writer:
     def on(self, event: Event) -> Iterator[ChatCompletionChunk]:
         if not self._chat.plain:
             for line in self._progress.lines(event):
-                yield from self._split(0, Split(reasoning=line))
+                yield from self._parts(0, Shown(reasoning=line))
         match event:
             case Streamed(index, delta) if self._chat.plain:
-                live = self._live.setdefault(index, _LiveChoice(self._chat))
-                yield from self._split(index, *live.add(delta))
+                live = self._live.setdefault(index, LiveChoice(self._chat))
+                yield from self._parts(index, live.add(delta))
             case Sampled(index, sample) if index in self._live:
-                yield from self._split(index, *self._live[index].flush())
-                yield from self._finish(index, sample.finish.reason)
+                yield from self._parts(index, self._live[index].flush())
+                yield from self._finish(index, finish_reason(sample.finish, self._live[index].called))
             case Failed(index, _, detail) if index in self._live and self._chat.choices > 1:
                 raise SearchFailed(f"Choice {index} failed: {detail}")
             case Chosen() if not self._chat.plain:
@@ -113,27 +97,31 @@ class _Writer:
             if index > 0:
                 yield self._role(index)
             for piece in _pieces(answer.reasoning):
-                yield from self._split(index, Split(reasoning=piece))
+                yield from self._parts(index, Shown(reasoning=piece))
             logprobs = answer.logprobs
             for piece in _pieces(answer.content):
-                yield from self._split(index, Split(content=piece), logprobs)
+                yield from self._parts(index, Shown(content=piece, logprobs=logprobs))
                 logprobs = None
+            yield from self._parts(index, Shown(calls=answer.tool_calls))
             yield from self._finish(index, answer.finish_reason)
 
     def _role(self, index: int) -> ChatCompletionChunk:
         return self._chunk(ChunkChoice(index=index, delta=ChunkDelta(role="assistant", content="")))
 
-    def _split(self, index: int, split: Split, logprobs: Logprobs | None = None) -> Iterator[ChatCompletionChunk]:
-        if split.reasoning:
-            delta = ChunkDelta(reasoning_content=split.reasoning, reasoning=split.reasoning)
+    def _parts(self, index: int, shown: Shown) -> Iterator[ChatCompletionChunk]:
+        if shown.reasoning:
+            delta = ChunkDelta(reasoning_content=shown.reasoning, reasoning=shown.reasoning)
             yield from self._show(self._chunk(ChunkChoice(index=index, delta=delta)))
-        if split.content:
-            delta = ChunkDelta(content=split.content)
-            yield from self._show(self._chunk(ChunkChoice(index=index, delta=delta, logprobs=logprobs)))
+        if shown.content:
+            delta = ChunkDelta(content=shown.content)
+            yield from self._show(self._chunk(ChunkChoice(index=index, delta=delta, logprobs=shown.logprobs)))
+        for call in reply_calls(shown.calls):
+            number = self._called[index] = self._called.get(index, -1) + 1
+            delta = ChunkDelta(tool_calls=[ToolCallDelta(index=number, id=call.id, function=call.function)])
+            yield from self._show(self._chunk(ChunkChoice(index=index, delta=delta)))
 
-    def _finish(self, index: int, reason: str) -> Iterator[ChatCompletionChunk]:
-        choice = ChunkChoice(index=index, delta=ChunkDelta(), finish_reason="length" if reason == "length" else "stop")
-        chunk = self._chunk(choice)
+    def _finish(self, index: int, reason: FinishReason) -> Iterator[ChatCompletionChunk]:
+        chunk = self._chunk(ChunkChoice(index=index, delta=ChunkDelta(), finish_reason=reason))
         if self._waiting is not None:
             yield self._waiting
         self._waiting = chunk

@@ -1,4 +1,4 @@
-"""One message of a conversation, as clients send it and as chat templates read it."""
+"""One message of a conversation, as clients send it and as engines take it."""
 
 from typing import Annotated, Any, Literal, Self, cast
 
@@ -74,8 +74,8 @@ class ChatMessage(RequestModel):
             raise ValueError(f"a message of role {self.role!r} needs content: a string or a list of text parts")
         return self
 
-    def for_template(self) -> dict[str, Any]:
-        """As chat templates read it."""
+    def wire(self) -> dict[str, Any]:
+        """In OpenAI's format, without what says nothing. Only beside calls of tools does a content of null stay."""
         fields = {
             "role": "system" if self.role == "developer" else self.role,
             "content": self.content or "",
@@ -84,4 +84,5 @@ class ChatMessage(RequestModel):
             "tool_calls": self.tool_calls,
             "tool_call_id": self.tool_call_id,
         }
-        return {key: value for key, value in fields.items() if value is not None}
+        said = {key: value for key, value in fields.items() if value is not None}
+        return said | ({"content": None} if self.tool_calls and self.content is None else {})

@@ -12,6 +12,9 @@ class Reply(BaseModel):
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
 
+FinishReason = Literal["stop", "length", "tool_calls"]
+
+
 class ErrorBody(Reply):
     """What went wrong."""
 
@@ -50,16 +53,34 @@ class Logprobs(Reply):
     refusal: None = None
 
 
+class ToolCallFunction(Reply):
+    """What is called."""
+
+    name: str
+    arguments: str
+    """JSON, as the model wrote it: it may be wrong."""
+
+
+class ToolCallReply(Reply):
+    """A call of one of the request's tools."""
+
+    id: str
+    type: Literal["function"] = "function"
+    function: ToolCallFunction
+
+
 class AssistantMessage(Reply):
     """The answer."""
 
     role: Literal["assistant"] = "assistant"
-    content: str
+    content: str | None
+    """Null where there are only calls of tools."""
     refusal: None = None
     reasoning_content: str | None = None
     """The chain of thought, where the model wrote one."""
     reasoning: str | None = None
     """The same, under the name that vLLM uses."""
+    tool_calls: list[ToolCallReply] | None = None
 
 
 class Choice(Reply):
@@ -67,7 +88,7 @@ class Choice(Reply):
 
     index: int
     message: AssistantMessage
-    finish_reason: Literal["stop", "length"]
+    finish_reason: FinishReason
     logprobs: Logprobs | None
 
 
@@ -146,6 +167,13 @@ class ChatCompletion(Reply):
     deliberation: DeliberationReport
 
 
+class ToolCallDelta(ToolCallReply):
+    """A call, whole."""
+
+    index: int
+    """Counts the choice's calls."""
+
+
 class ChunkDelta(Reply):
     """New text. Keys that say nothing are left out."""
 
@@ -153,6 +181,7 @@ class ChunkDelta(Reply):
     content: str | None = None
     reasoning_content: str | None = None
     reasoning: str | None = None
+    tool_calls: list[ToolCallDelta] | None = None
 
 
 class ChunkChoice(Reply):
@@ -161,7 +190,7 @@ class ChunkChoice(Reply):
     index: int
     delta: ChunkDelta
     logprobs: Logprobs | None = None
-    finish_reason: Literal["stop", "length"] | None = None
+    finish_reason: FinishReason | None = None
 
 
 class ChatCompletionChunk(Reply):
@@ -197,7 +226,7 @@ class ModelCard(Reply):
     created: int
     owned_by: str = "deliberate"
     root: str
-    """The served model behind the name."""
+    """What the model was loaded from; its name where that is not known."""
     parent: str | None = None
     max_model_len: int | None
     """Prompt and answer together, in tokens; null where the engine does not tell."""

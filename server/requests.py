@@ -15,6 +15,7 @@ from deliberate.server.bodies import RequestBody
 from deliberate.server.fields import Refusals, SamplingRequest
 from deliberate.server.messages import ChatMessage
 from deliberate.server.settings import Effort
+from deliberate.server.tools import Tool, ToolChoice
 from deliberate.verifiers.registry import AnyVerifier
 
 
@@ -33,14 +34,12 @@ else:
 """A strategy by short name or config."""
 
 
-_NO_TOOLS = "This server does not call tools: describe them in a message and read the call from the answer."
+_FUNCTIONS = "Send tools and tool_choice, which took its place."
 _NO_AUDIO = "This server answers with text."
 
 _REFUSED: Refusals = {
-    "tools": (_NO_TOOLS, []),
-    "tool_choice": (_NO_TOOLS, ["none", "auto"]),
-    "functions": (_NO_TOOLS, []),
-    "function_call": (_NO_TOOLS, ["none", "auto"]),
+    "functions": (_FUNCTIONS, []),
+    "function_call": (_FUNCTIONS, ["none", "auto"]),
     "modalities": (_NO_AUDIO, [["text"]]),
     "audio": (_NO_AUDIO, []),
     "web_search_options": ("Put what was found into a message.", []),
@@ -76,6 +75,13 @@ class ChatRequest(SamplingRequest):
     stream: bool | None = None
     """Send server-sent events: progress while searching, then the answer."""
 
+    tools: list[Tool] | None = None
+    """Functions that the answer may call, for models whose engine offers them; empty elsewhere."""
+    tool_choice: ToolChoice | None = None
+    """Whether the answer calls a tool: `none`, `auto`, `required`, or the tool to call. Default `auto`."""
+    parallel_tool_calls: bool | None = None
+    """Whether an answer may call several."""
+
     metadata: Any = None
     """Accepted; changes nothing."""
     store: Any = None
@@ -92,13 +98,6 @@ class ChatRequest(SamplingRequest):
     """Accepted; changes nothing."""
     prediction: Any = None
     """Accepted; changes nothing."""
-    parallel_tool_calls: Any = None
-    """Accepted; there are no tool calls."""
-
-    tools: Any = None
-    """Only empty: this server does not call tools."""
-    tool_choice: Any = None
-    """Only `none` and `auto`."""
     functions: Any = None
     """Only empty."""
     function_call: Any = None

@@ -26,6 +26,8 @@ def spread(seed: int) -> int:
 
 def sampling_of(request: ChatRequest, model: ServedModel, seed: int) -> Sampling:
     """Request first, then the model's generation config, then OpenAI's defaults."""
+    if request.logprobs and not model.engine.capabilities.token_ids:
+        raise no_tokens(model, "logprobs")
     max_tokens = request.max_completion_tokens or request.max_tokens
     return read_sampling(request, model, seed=spread(seed), top_logprobs=request.top_logprobs, max_tokens=max_tokens)
 
@@ -42,6 +44,14 @@ def read_sampling(request: SamplingRequest, model: ServedModel, **rest: Any) -> 
     return Sampling.model_validate(_as_the_engine_says_it(fields) | {"structured_output": form})
 
 
+def no_tokens(model: ServedModel, param: str) -> InvalidRequest:
+    """What is about tokens cannot be asked of an engine that shows none."""
+    message = (
+        f"{param} is about tokens, and the engine of model {model.name!r} reads conversations and shows no tokens."
+    )
+    return InvalidRequest(message, param=param)
+
+
 def _as_the_engine_says_it(fields: dict[str, Any]) -> dict[str, Any]:
     """OpenAI's top_p = 0 keeps the one likeliest token; vLLM's top_k = -1 keeps all."""
     if fields.get("top_p") == 0:
@@ -53,7 +63,10 @@ def _as_the_engine_says_it(fields: dict[str, Any]) -> dict[str, Any]:
 
 def _check_token_ids(request: SamplingRequest, model: ServedModel) -> None:
     size = model.engine.capabilities.vocabulary_size
+    shows_tokens = model.engine.capabilities.token_ids
     for param, ids in (("logit_bias", request.logit_bias or ()), ("stop_token_ids", request.stop_token_ids or ())):
+        if ids and not shows_tokens:
+            raise no_tokens(model, param)
         for token_id in ids:
             if size is not None and token_id >= size:
                 raise InvalidRequest(f"{param} names token {token_id}; the model has 0 to {size - 1}.", param=param)

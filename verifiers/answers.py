@@ -4,6 +4,7 @@ import re
 
 from deliberate.verifiers.equivalence import is_expression, quantity
 from deliberate.verifiers.strict_json import NotJson, loads
+from deliberate.verifiers.tool_calls import canonical_calls
 
 MAX_CHARACTERS = 200_000
 """Of a longer reply, this much of its end is looked at."""
@@ -27,14 +28,25 @@ _NUMBER = re.compile(r"(?:(?<![\w.)%])-)?[$€£]?(?:\d{1,3}(?:,\d{3})+(?!\d)|\d
 def final_answer(text: str) -> str | None:
     """The answer that a reply ends with; None when it holds nothing that looks like one. Never raises.
 
-    In order: a reply that is one JSON document; the last `<answer>…</answer>` (or an open one, for a reply that
-    stops before the closing tag); the last `\\boxed{…}`; the last `#### …`; the last "The answer is …" or
-    "Answer: …"; the last fenced JSON block; the last number; and a reply of one short line itself (first, where
-    that line is a bare quantity or expression). What stands inside `<think>…</think>` is looked at only when
-    nothing follows it.
+    In order: the calls of tools, as JSON of their names and arguments; a reply that is one JSON document; the last
+    `<answer>…</answer>` (or an open one, for a reply that stops before the closing tag); the last `\\boxed{…}`; the
+    last `#### …`; the last "The answer is …" or "Answer: …"; the last fenced JSON block; the last number; and a reply
+    of one short line itself (first, where that line is a bare quantity or expression). What stands inside
+    `<think>…</think>` is looked at only when nothing follows it.
     """
     reply = after_reasoning(text[-MAX_CHARACTERS:])
-    for find in (_document, _tagged, _boxed, _hashed, _phrased, _fenced, _expression_line, _last_number, _short_line):
+    for find in (
+        canonical_calls,
+        _document,
+        _tagged,
+        _boxed,
+        _hashed,
+        _phrased,
+        _fenced,
+        _expression_line,
+        _last_number,
+        _short_line,
+    ):
         found = find(reply)
         if found is not None:
             return found.strip() or None

@@ -34,4 +34,4 @@ async def retrieve_model(model: str, server: Annotated[Server, Depends(server_of
 
 def _card(model: ServedModel) -> ModelCard:
     length = model.engine.capabilities.context_length
-    return ModelCard(id=model.name, created=model.created, root=model.name, max_model_len=length)
+    return ModelCard(id=model.name, created=model.created, root=model.root or model.name, max_model_len=length)

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
 
+from deliberate.search.deliberation import template_messages
 from deliberate.server.lifetime import while_connected
 from deliberate.server.replies import VerdictList, VerdictReply
 from deliberate.server.requests import VerifyRequest
@@ -20,8 +21,10 @@ async def verify(body: VerifyRequest, request: Request, server: Annotated[Server
     model = server.pool.find_or_first(body.model)
     server.admission.check_width(len(body.candidates), "candidates")
     verifier = body.verifier.build(server.pool.resources(model))
-    messages = tuple(message.for_template() for message in body.messages)
-    prompt_ids = await asyncio.to_thread(model.engine.tokenizer.apply_chat_template, messages)
+    messages = template_messages([message.wire() for message in body.messages])
+    engine = model.engine
+    takes_ids = engine.capabilities.token_ids
+    prompt_ids = await asyncio.to_thread(engine.tokenizer.apply_chat_template, messages) if takes_ids else ()
     problem = Problem(messages, tuple(prompt_ids))
     candidates = [Candidate(text) for text in body.candidates]
     with server.admission.slots(len(candidates)):

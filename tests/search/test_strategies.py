@@ -18,7 +18,7 @@ from deliberate.search.strategies.majority_vote import MajorityVote
 from deliberate.search.strategies.none import NoSearch
 from deliberate.search.strategies.weighted_vote import WeightedVote
 
-from .searching import answers, chosen_texts, first_events, search, table
+from .searching import QUESTION, answers, chosen_texts, first_events, search, table
 
 TOKENS = len("<answer>1</answer>") + 1
 """Of a scripted one-digit answer and its end."""
@@ -274,3 +274,24 @@ class TestEvery:
         engine.fail(RuntimeError("device lost"))
         with pytest.raises(EngineStopped, match="device lost"):
             await task
+
+
+class TestEngines:
+    """What the engine must be able to do."""
+
+    class Continuing(NoSearch, frozen=True):
+        continues = True
+
+    async def test_beginnings_need_token_ids(self) -> None:
+        engine = ScriptedEngine(["a"], token_ids=False)
+        with pytest.raises(InvalidRequest, match=r"'none' extends given beginnings.*'policy'") as refused:
+            await search(self.Continuing(), engine)
+        assert refused.value.param == "strategy" and engine.calls == []
+        assert chosen_texts(await search(self.Continuing(), ScriptedEngine(["a"]))) == ["a"]
+
+    async def test_whole_answers_need_none(self) -> None:
+        engine = ScriptedEngine(["<answer>1</answer>", "<answer>2</answer>", "<answer>2</answer>"], token_ids=False)
+        log = await search(MajorityVote(n=3), engine)
+        assert chosen_texts(log) == ["<answer>2</answer>"]
+        assert log.completion_tokens == 3 * TOKENS
+        assert log.prompt_tokens == len(engine.tokenizer.apply_chat_template([QUESTION]))

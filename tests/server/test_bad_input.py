@@ -64,7 +64,7 @@ FIELDS: dict[str, tuple[dict[str, Any], int, list[str]]] = {
     "half a character": ({"messages": [{"role": "user", "content": "\ud800"}]}, 400, ["messages[0].content"]),
     "too long a prompt": ({"messages": [{"role": "user", "content": "x" * 5000}]}, 400, ["5018", "4096"]),
     "JSON schema": ({"response_format": {"type": "json_object"}}, 400, ["response_format", '"kind": "json"']),
-    "tools": ({"tools": [{"type": "function"}]}, 400, ["tools", "message"]),
+    "tools": ({"tools": [{"type": "function", "function": {"name": "f"}}]}, 400, ["tools", "message"]),
     "required tool": ({"tool_choice": "required"}, 400, ["tool_choice", "required"]),
     "audio": ({"modalities": ["text", "audio"]}, 400, ["modalities", "text"]),
     "deep nesting": ({"metadata": json.loads("[" * 150 + "]" * 150)}, 400, ["metadata", "100 levels"]),

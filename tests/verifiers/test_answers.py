@@ -12,6 +12,13 @@ from deliberate.verifiers.answers import final_answer
     [
         ("<think>2 + 3 = 5</think><answer>5</answer>", "5"),
         ("<answer>4</answer> No: <answer>5</answer>", "5"),
+        (
+            'The answer is 4. <tool_call>{"id": "1", "name": "f", "arguments": "{\\"b\\":2, \\"a\\":1}"}</tool_call>'
+            '<tool_call>{"name": "g", "arguments": {}}</tool_call>',
+            '[{"arguments":{"a":1,"b":2},"name":"f"},{"arguments":{},"name":"g"}]',
+        ),
+        ('<tool_call>{"name": "f", "arguments": "{"}</tool_call>', '[{"arguments":"{","name":"f"}]'),
+        ("<tool_call>f(5)</tool_call>", "5"),
         ("<think>I think \\boxed{7}</think>\nIt is \\boxed{8}.", "8"),
         ("<think>so it must be 12</think>", "12"),
         ("<think>so it must be 12", "12"),
