@@ -19,8 +19,9 @@ from deliberate.cli.terminal import told_plainly
 from deliberate.engines.errors import UnknownName
 from deliberate.engines.protocol import Sampling
 from deliberate.search.evaluation import Outcome
-from deliberate.server.loading import EngineOptions, find_model, load_model
+from deliberate.server.loading import EmbeddedOptions, load_model
 from deliberate.server.settings import Settings
+from deliberate.server.sources import find_model
 from deliberate.server.verifier_settings import default_verifier
 from deliberate.training.tasks import Task, load_task, task_names
 
@@ -61,7 +62,7 @@ def evaluate(
         names = [name.strip() for name in strategies.split(",") if name.strip()]
         source = find_model(model, companion=verifier_model)
         with console.status(f"Loading {source.path}"):
-            loaded = load_model(source, EngineOptions(max_batch=max_batch))
+            loaded = load_model(source, EmbeddedOptions(max_batch=max_batch))
         ready = replace(loaded, default_verifier=default_verifier(Settings(), loaded))
         sampling = Sampling(temperature=temperature, max_tokens=max_tokens, seed=seed)
         with _bars() as bars:

@@ -21,7 +21,7 @@ app = typer.Typer(
 _PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 """Commands of other rooms read their arguments, `--help` too, themselves."""
 
-app.command()(serve)
+app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(serve)
 app.command()(ask)
 app.command()(models)
 

@@ -15,10 +15,11 @@ from deliberate.engines.errors import DeliberateError, InvalidRequest
 from deliberate.search.registry import explain
 from deliberate.server.chat import prepare_chat
 from deliberate.server.chunks import stream
-from deliberate.server.loading import EngineOptions, find_model, load_model
+from deliberate.server.loading import load_model
 from deliberate.server.requests import ChatRequest
 from deliberate.server.serving import Pool
 from deliberate.server.settings import Settings
+from deliberate.server.sources import find_model
 from deliberate.server.state import Server
 from deliberate.server.verifier_settings import default_verifier
 from deliberate.verifiers.workers import WorkerPool
@@ -40,7 +41,7 @@ async def from_model(
     except ValidationError as error:
         raise InvalidRequest(explain(error)) from error
     with console.status(f"Loading {source.path}"):
-        loaded = load_model(source, EngineOptions())
+        loaded = load_model(source)
     settings = Settings()
     ready = replace(loaded, default_verifier=default_verifier(settings, loaded))
     pool = Pool([ready], WorkerPool())

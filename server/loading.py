@@ -1,24 +1,22 @@
-"""From a name to a served model: bundled, in a folder, or on the hub. Heavy libraries load when a model does."""
+"""From a source to served models, on the engine that was chosen. Heavy libraries load when a model does."""
 
-import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from deliberate.engines.errors import InvalidRequest
-from deliberate.engines.protocol import Engine
-from deliberate.models import bundled_models
-from deliberate.server.serving import Scorer, ServedModel
-
-DEFAULT_MODEL = "tiny"
+from deliberate.engines.openai.options import UpstreamOptions
+from deliberate.engines.protocol import Engine, TokenScorer
+from deliberate.server.serving import RewardModel, Scorer, ServedModel
+from deliberate.server.sources import ModelSource, alternatives
 
 
 @dataclass(frozen=True, slots=True)
-class EngineOptions:
-    """How the embedded engine runs a model."""
+class EmbeddedOptions:
+    """How the embedded engine, `transformers`, runs a model."""
 
     device: str = "auto"
-    """`cpu`, `cuda` or `auto`."""
+    """`cpu`, `cuda`, `cuda:1`, … or `auto`."""
     dtype: str = "auto"
     """`float32`, `bfloat16`, `float16` or `auto`."""
     max_batch: int | None = None
@@ -32,37 +30,78 @@ class EngineOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class ModelSource:
-    """Where a model and the companion that scores it come from."""
+class VllmOptions:
+    """How vLLM runs a model."""
 
-    name: str
-    path: str
-    """A folder, or an id on the hub."""
-    companion: str | None = None
-
-
-def find_model(model: str, *, name: str | None = None, companion: str | None = None) -> ModelSource:
-    """The source of a bundled model, a folder or a hub id. Raises InvalidRequest for a folder that is not there."""
-    bundled = bundled_models()
-    folder = bundled.get(model, Path(model).expanduser())
-    if not folder.is_dir():
-        if _looks_like_a_folder(model):
-            raise InvalidRequest(f"There is no model folder {model!r}. {_alternatives()}", param="model")
-        if model == DEFAULT_MODEL:
-            raise InvalidRequest("The bundled model is missing; `deliberate train tiny` makes it.", param="model")
-        return ModelSource(name or model, model, companion)
-    return ModelSource(name or folder.resolve().name, str(folder), companion or _companion(folder))
+    dtype: str | None = None
+    """`float32`, `bfloat16`, `float16` or `auto`; None leaves it to vLLM."""
+    max_batch: int | None = None
+    """Sequences that run at once; None leaves it to vLLM."""
+    max_model_len: int | None = None
+    """A context shorter than the model's."""
+    chat_template: Path | None = None
+    """A Jinja template instead of the model's own."""
+    arguments: tuple[str, ...] = ()
+    """vLLM's own options, as written after `vllm serve MODEL`; they win over those above."""
 
 
-def load_model(source: ModelSource, options: EngineOptions) -> ServedModel:
+EngineOptions = EmbeddedOptions | VllmOptions | UpstreamOptions
+"""Which engine, and how it runs a model."""
+
+EMBEDDED = EmbeddedOptions()
+
+
+def load_model(
+    source: ModelSource, options: EngineOptions = EMBEDDED, companion: EngineOptions = EMBEDDED
+) -> ServedModel:
     """Load a model, and its companion. Raises InvalidRequest, saying why, when one cannot be loaded."""
-    scorer = None
-    if source.companion is not None:
-        scorer = Scorer(Path(source.companion).name, _load(source.companion, options))
-    return ServedModel(source.name, _load(source.path, options), int(time.time()), scorer)
+    return load_models(source, options, companion)[0]
 
 
-def _load(path: str, options: EngineOptions) -> Engine:
+def load_models(
+    source: ModelSource, options: EngineOptions = EMBEDDED, companion: EngineOptions = EMBEDDED
+) -> list[ServedModel]:
+    """The same, followed by the model's LoRA adapters, each under its own name."""
+    judge = None if source.companion is None else _load_companion(source.companion, companion)
+    now = int(time.time())
+    return [
+        ServedModel(
+            name,
+            engine,
+            now,
+            scorer=judge if isinstance(judge, Scorer) else None,
+            reward_model=judge if isinstance(judge, RewardModel) else None,
+            root=source.path,
+        )
+        for name, engine in _load(source, options).items()
+    ]
+
+
+def _load(source: ModelSource, options: EngineOptions) -> dict[str, Engine]:
+    """Engines by served name: the model's, and those of its adapters."""
+    match options:
+        case EmbeddedOptions():
+            return {source.name: _load_embedded(source.path, options)}
+        case VllmOptions():
+            from deliberate.engines import vllm
+
+            engine = vllm.load(
+                source.path,
+                options.arguments,
+                chat_template=options.chat_template,
+                max_model_len=options.max_model_len,
+                dtype=options.dtype,
+                max_batch=options.max_batch,
+            )
+            return {source.name: engine, **engine.adapters}
+        case UpstreamOptions():
+            from deliberate.engines import openai
+
+            fleet = openai.connect(options)
+            return {source.name or fleet.model: fleet}
+
+
+def _load_embedded(path: str, options: EmbeddedOptions) -> Engine:
     from deliberate.engines.transformers import load
 
     try:
@@ -76,21 +115,44 @@ def _load(path: str, options: EngineOptions) -> Engine:
             chat_template=options.chat_template,
         )
     except InvalidRequest as error:
-        raise InvalidRequest(f"{error} {_alternatives()}", param="model") from error
+        raise InvalidRequest(f"{error} {alternatives()}", param="model") from error
 
 
-def _companion(folder: Path) -> str | None:
-    """The folder beside it that its record names as its verifier."""
-    record = folder / "deliberate.json"
-    if not record.is_file():
-        return None
-    name = json.loads(record.read_text(encoding="utf-8")).get("verifier")
-    return None if name is None else str(folder.parent / name)
+def _load_companion(path: str, options: EngineOptions) -> Scorer | RewardModel:
+    """A reward model where it is one, else a language model that scores."""
+    if _is_reward_model(path, options):
+        return RewardModel(Path(path).name, _load_reward_model(path, options))
+    ((name, engine), *_) = _load(ModelSource(Path(path).name, path), options).items()
+    return Scorer(name, engine)
 
 
-def _looks_like_a_folder(model: str) -> bool:
-    return model.startswith((".", "/", "~")) or model.count("/") > 1 or model.endswith("/")
+def _is_reward_model(path: str, options: EngineOptions) -> bool:
+    if isinstance(options, UpstreamOptions):
+        from deliberate.engines import openai
+
+        return openai.serves_rewards(options)
+    from deliberate.engines.transformers import is_reward_model
+
+    return is_reward_model(path)
 
 
-def _alternatives() -> str:
-    return f"Bundled models: {', '.join(bundled_models()) or 'none'}; or give a folder, or a Hugging Face id."
+def _load_reward_model(path: str, options: EngineOptions) -> TokenScorer:
+    match options:
+        case EmbeddedOptions():
+            from deliberate.engines.transformers import load_scorer
+
+            return load_scorer(
+                path,
+                device=options.device,
+                dtype=options.dtype,
+                max_model_len=options.max_model_len,
+                threads=options.threads,
+            )
+        case VllmOptions():
+            from deliberate.engines import vllm
+
+            return vllm.load_scorer(path, options.arguments)
+        case UpstreamOptions():
+            from deliberate.engines import openai
+
+            return openai.connect_scorer(options)

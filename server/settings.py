@@ -47,6 +47,19 @@ class Settings(BaseSettings):
     log_level: Literal["critical", "error", "warning", "info", "debug"] = "info"
     """Least severe messages that are logged."""
 
+    upstreams: tuple[str, ...] = ()
+    """Base URLs of servers to ask, one for each replica of one model; with some, the engine is `openai`."""
+    upstream_kind: Literal["auto", "vllm", "chat"] = "auto"
+    """`vllm` takes token ids (vLLM, or another Deliberate), `chat` conversations only; `auto` asks."""
+    upstream_api_key: SecretStr | None = None
+    """Sent to the upstreams."""
+    upstream_timeout_seconds: PositiveFloat = 60.0
+    """Longest silence of an upstream, before and within an answer."""
+    upstream_concurrency: PositiveInt = 256
+    """Most samples on their way to one upstream; more wait here."""
+    verifier_upstreams: tuple[str, ...] = ()
+    """Base URLs of servers that run the model which scores."""
+
     queue_limit: PositiveInt = 1024
     """Candidates that may run or wait at once, over all requests; more get 503 with Retry-After."""
     max_candidates: PositiveInt = 256
@@ -67,7 +80,8 @@ class Settings(BaseSettings):
     strategy: str = "none"
     """For requests that choose none: a short name, or a strategy's JSON."""
     verifier: str | None = None
-    """Default verifier: its kind or its JSON. None takes `likelihood` for models with a companion scorer."""
+    """Default verifier: its kind or its JSON. None takes what the model's companion is for:
+    `reward_model` or `likelihood`."""
     reasoning_effort: dict[Effort, str] = DEFAULT_EFFORTS
     """Strategy for each `reasoning_effort`. One that needs a verifier, on a model that has none, becomes a majority
     vote of the same width."""

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Literal
 
@@ -57,6 +58,17 @@ def connect_scorer(options: UpstreamOptions) -> UpstreamScorer:
         raise InvalidRequest(f"{found.card.id!r} is behind a chat API; a reward model's upstream is a vLLM.")
     can = Capabilities(_context_length(found), vocabulary_size=None)
     return UpstreamScorer(Fleet.of(found.reachable, options, vllm=True), found.card.id, can, _tokenizer(found, options))
+
+
+def serves_rewards(options: UpstreamOptions) -> bool:
+    """Whether the upstreams run a reward model, for `connect_scorer`, and not a language model, for `connect`."""
+    found = _look(options)
+    address = next(address for address, answers in found.reachable.items() if answers)
+    reply = httpx.post(
+        address.beside("/pooling"), json={}, headers=bearer(options), timeout=httpx.Timeout(_PROBE_SECONDS)
+    )
+    # A server that pools misses the input; one that generates has no such address.
+    return reply.status_code != HTTPStatus.NOT_FOUND
 
 
 def _look(options: UpstreamOptions) -> _Found:

@@ -34,7 +34,8 @@ class OpenAIEngine:
         sampling_defaults: Mapping[str, float] | None = None,
     ) -> None:
         self._fleet = fleet
-        self._model = model
+        self.model = model
+        """Its name there."""
         self._reader = Reader(fleet, model)
         self._decoder = Decoder(tokenizer)
         self.capabilities = capabilities
@@ -53,7 +54,7 @@ class OpenAIEngine:
         """Of the protocol's Engine. Raises UpstreamFailed when every sample was lost; a lost one among others ends
         with `error`."""
         self._fleet.require_open()
-        asking = Asking(self._fleet, self._model)
+        asking = Asking(self._fleet, self.model)
         answers = [asking.deltas(call) for call in self._calls(prompt, sampling, n)]
         async with aclosing(merged(answers)) as merged_answers:
             async for delta in merged_answers:

@@ -33,7 +33,8 @@ class UpstreamScorer:
 
     def __init__(self, fleet: Fleet, model: str, capabilities: Capabilities, tokenizer: Tokenizer) -> None:
         self._fleet = fleet
-        self._model = model
+        self.model = model
+        """Its name there."""
         self.capabilities = capabilities
         self.tokenizer = tokenizer
 
@@ -65,7 +66,7 @@ class UpstreamScorer:
 
     async def _value(self, prefix: Sequence[int]) -> float:
         body = {
-            "model": self._model,
+            "model": self.model,
             "task": "classify",
             "input": list(prefix),
             "use_activation": False,
@@ -81,4 +82,4 @@ class UpstreamScorer:
             case (wrong, right):
                 return right - wrong
             case values:
-                raise UpstreamFailed(f"The head of {self._model!r} has {len(values)} labels; a reward head has 1 or 2.")
+                raise UpstreamFailed(f"The head of {self.model!r} has {len(values)} labels; a reward head has 1 or 2.")

