@@ -7,6 +7,7 @@ from deliberate.engines.errors import SearchFailed
 from deliberate.search.events import Chosen, Event, Failed, Sampled, Streamed
 from deliberate.server.answers import finish_reason, read_answer, report, usage
 from deliberate.server.chat import Chat
+from deliberate.server.errors import began_anew
 from deliberate.server.live import LiveChoice, Shown
 from deliberate.server.progress import Progress
 from deliberate.server.replies import (
@@ -68,8 +69,7 @@ class _Writer:
                 yield from self._parts(0, Shown(reasoning=line))
         match event:
             case Streamed(index, delta) if self._chat.plain:
-                live = self._live.setdefault(index, LiveChoice(self._chat))
-                yield from self._parts(index, live.add(delta))
+                yield from self._parts(index, self._live_choice(index, delta.restart).add(delta))
             case Sampled(index, sample) if index in self._live:
                 yield from self._parts(index, self._live[index].flush())
                 yield from self._finish(index, finish_reason(sample.finish, self._live[index].called))
@@ -90,6 +90,14 @@ class _Writer:
             return
         yield self._waiting
         yield self._chunk().model_copy(update={"usage": usage(self._chat), "deliberation": deliberation})
+
+    def _live_choice(self, index: int, restarts: bool) -> LiveChoice:
+        """Raises UpstreamFailed for a choice that begins anew after some of it was shown."""
+        if restarts and index in self._live and self._live[index].begun:
+            raise began_anew(index)
+        if restarts or index not in self._live:
+            self._live[index] = LiveChoice(self._chat)
+        return self._live[index]
 
     def _answers(self, chosen: Chosen) -> Iterator[ChatCompletionChunk]:
         for index, choice in enumerate(chosen.choices):

@@ -47,6 +47,11 @@ CLIENT_CLOSED_REQUEST = 499
 _NO_RETRY = {"x-should-retry": "false"}
 
 
+def began_anew(index: int) -> UpstreamFailed:
+    """What was streamed cannot be taken back."""
+    return UpstreamFailed(f"Choice {index} broke off upstream after its beginning was sent. Send the request again.")
+
+
 class Unauthorized(DeliberateError):
     """The API key is missing or wrong."""
 

@@ -29,6 +29,8 @@ class LiveChoice:
         self._reasoning = ReasoningSplitter(chat.thinks_from_start())
         self._calls = ToolCallSplitter() if chat.offers_tools else None
         self._tokens = ContentTokens(chat.model.engine.tokenizer) if chat.request.logprobs else None
+        self.begun = False
+        """Whether any of it was shown."""
         self.called = False
         """Whether it has called a tool."""
 
@@ -51,6 +53,7 @@ class LiveChoice:
 
     def _shown(self, reasoning: str, piece: Piece) -> Shown:
         self.called = self.called or bool(piece.calls)
+        self.begun = self.begun or bool(reasoning or piece.content or piece.calls)
         logprobs = None
         if self._tokens is not None and piece.content:
             logprobs = self._tokens.take(self._reasoning.content_start, self._reasoning.consumed)

@@ -11,6 +11,7 @@ import httpx
 import pytest
 from openai import APITimeoutError, AsyncOpenAI, OpenAI
 
+from deliberate.server.sampling import spread
 from deliberate.training.tasks import load_task
 
 from .bundled import served
@@ -168,3 +169,23 @@ def test_verify_any_text(base_url: str) -> None:
     right, wrong = httpx.post(f"{base_url}/verify", json=body, timeout=60).json()["data"]
     assert (right["passed"], right["score"], right["status"]) == (True, 1, "ok")
     assert (wrong["passed"], wrong["score"]) == (False, 0)
+
+
+def test_completions_draw_what_a_search_draws(base_url: str, client: OpenAI) -> None:
+    """Equal prompts and engine seeds give equal samples, whoever asks; and a text scores as it was sampled."""
+    whole = client.chat.completions.create(
+        model="tiny:vote-4", messages=messages(0), seed=5, temperature=0.8, max_tokens=64
+    )
+    candidates = (whole.model_extra or {})["deliberation"]["candidates"]
+    tokens = httpx.post(f"{base_url.removesuffix('/v1')}/tokenize", json={"messages": messages(0)}).json()["tokens"]
+    plain: Any = {"model": "tiny", "temperature": 0.8, "logprobs": 0, "extra_body": {"return_token_ids": True}}
+    samples = client.completions.create(**plain, prompt=tokens, n=4, seed=spread(5), max_tokens=64)
+    assert [choice.text for choice in samples.choices] == [candidate["text"] for candidate in candidates]
+
+    sampled = samples.choices[0]
+    ids = (sampled.model_extra or {})["token_ids"]
+    scored = client.completions.create(**plain, prompt=[*tokens, *ids], echo=True, max_tokens=1)
+    assert sampled.logprobs is not None and scored.choices[0].logprobs is not None
+    own, again = sampled.logprobs.token_logprobs, scored.choices[0].logprobs.token_logprobs
+    assert own is not None and again is not None
+    assert again[len(tokens) : -1] == pytest.approx(own, abs=1e-3)

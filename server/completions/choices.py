@@ -1,10 +1,10 @@
 """One choice of a completion, written whole or piece by piece."""
 
-from deliberate.engines.errors import UpstreamFailed
 from deliberate.engines.protocol import Delta
 from deliberate.server.completions.completion import Completion, PromptScored
 from deliberate.server.completions.logprobs import LogprobColumns, prompt_logprobs
 from deliberate.server.completions.replies import CompletionChoice, CompletionLogprobs
+from deliberate.server.errors import began_anew
 
 
 class ChoiceWriter:
@@ -22,7 +22,7 @@ class ChoiceWriter:
     def write(self, delta: Delta) -> CompletionChoice:
         """The next piece. Raises UpstreamFailed when a new beginning voids what was sent."""
         if self._begun and delta.restart:
-            raise UpstreamFailed(f"Choice {self._index} broke off after its beginning was sent. Send it again.")
+            raise began_anew(self._index)
         piece = self._piece(delta)
         if not self._begun:
             piece = piece.model_copy(update=self._about_the_prompt(piece))

@@ -142,10 +142,14 @@ def _check_engine(request: CompletionRequest, model: ServedModel) -> None:
             "/v1/chat/completions.",
             param="model",
         )
-    asked = {"logprob_token_ids": request.logprob_token_ids, "prompt_logprobs": request.scores_prompts or None}
-    for param, value in asked.items():
-        if value and not capabilities.scores:
-            raise InvalidRequest(f"The engine of model {model.name!r} cannot score prompts.", param=param)
+    scoring = {
+        "prompt_logprobs": request.prompt_logprobs is not None,
+        "echo": request.scores_prompts,
+        "logprob_token_ids": bool(request.logprob_token_ids),
+    }
+    param = next((name for name, asked in scoring.items() if asked), None)
+    if param is not None and not capabilities.scores:
+        raise InvalidRequest(f"The engine of model {model.name!r} cannot score prompts, as {param} asks.", param=param)
     for token_id in request.logprob_token_ids or ():
         if capabilities.vocabulary_size is not None and token_id >= capabilities.vocabulary_size:
             known = f"the model has 0 to {capabilities.vocabulary_size - 1}"

@@ -65,8 +65,8 @@ class CompletionRequest(SamplingRequest):
         "prompt_embeds": ("Send token ids.", []),
     }
 
-    model: str
-    """A served model."""
+    seed: Annotated[int, Field(ge=-(2**63), le=2**63 - 1)] | None = None
+    """Sample `i` of each prompt draws with `seed + i`. Without one a random seed is drawn."""
     prompt: Annotated[tuple[str | tuple[int, ...], ...], PlainValidator(_read_prompts), WithJsonSchema(_PROMPT_SCHEMA)]
     """What to continue: a text, token ids, or a list of either."""
     max_tokens: Annotated[int, Field(ge=0)] | None = None

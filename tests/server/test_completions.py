@@ -2,7 +2,9 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import replace
 from itertools import chain
 from typing import Any
 
@@ -10,9 +12,10 @@ import httpx
 import pytest
 from openai import OpenAI
 
+from deliberate.engines.protocol import Delta, Prompt, Sampling
 from deliberate.engines.scripted import Reply, ScriptedEngine
 
-from .support import Live, live
+from .support import MESSAGES, Live, live
 from .test_going_away import until
 
 UNICODE = "aé<b"
@@ -246,6 +249,47 @@ def test_what_is_refused(server: Live, case: str) -> None:
     for text in expected:
         assert text in error["message"]
     assert server.engine.calls == []
+
+
+@pytest.mark.parametrize(
+    ("param", "fields"),
+    [
+        ("echo", {"echo": True, "logprobs": 0}),
+        ("prompt_logprobs", {"prompt_logprobs": 0}),
+        ("logprob_token_ids", {"logprob_token_ids": [1], "logprobs": 0, "max_tokens": 1}),
+    ],
+)
+def test_an_engine_that_cannot_score_says_so(server: Live, param: str, fields: dict[str, Any]) -> None:
+    server.engine.capabilities = replace(server.engine.capabilities, scores=False)
+    reply = server.http.post("/v1/completions", json={"model": "tiny", "prompt": "Say"} | fields)
+    assert (reply.status_code, reply.json()["error"]["param"]) == (400, param)
+    assert server.engine.calls == []
+    assert ask(server, echo=True, max_tokens=3)["choices"][0]["text"] == "Say<th"
+
+
+class Restarting(ScriptedEngine):
+    """Its samples begin anew after two tokens, as those of an upstream that broke."""
+
+    async def generate(self, prompt: Prompt, sampling: Sampling, n: int = 1) -> AsyncGenerator[Delta, None]:
+        for character in "ab":
+            yield Delta(0, character, tuple(character.encode()), (-0.1,))
+        restart = True
+        async with aclosing(super().generate(prompt, sampling, n)) as deltas:
+            async for delta in deltas:
+                yield replace(delta, restart=restart)
+                restart = False
+
+
+def test_what_was_streamed_is_not_begun_anew() -> None:
+    with live(engine=Restarting(["cd"])) as server:
+        assert ask(server)["choices"][0]["text"] == "cd"
+        assert ask(server)["usage"]["completion_tokens"] == 2 + 3
+        assert server.chat().json()["choices"][0]["message"]["content"] == "cd"
+        for path in ("/v1/completions", "/v1/chat/completions"):
+            body = {"model": "tiny", "stream": True, "prompt": "x", "messages": MESSAGES}
+            body.pop("messages" if path == "/v1/completions" else "prompt")
+            text = server.http.post(path, json=body).text
+            assert '"code": "upstream_failed"' in text and "Send the request again" in text
 
 
 def test_the_header_may_say_none_only(server: Live) -> None:
