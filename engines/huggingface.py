@@ -18,7 +18,11 @@ class HuggingFaceTokenizer:
     """Wraps a `tokenizers`-backed tokenizer; `chat_template` overrides the model's own."""
 
     def __init__(self, path: str, chat_template: str | None = None) -> None:
-        self._tokenizer: Any = AutoTokenizer.from_pretrained(path)  # pyright: ignore[reportUnknownMemberType]
+        """Raises InvalidRequest for a folder or hub id without a tokenizer that can be loaded."""
+        try:
+            self._tokenizer: Any = AutoTokenizer.from_pretrained(path)
+        except (OSError, ValueError) as error:
+            raise InvalidRequest(f"Cannot load a tokenizer from {path!r}: {error}", param="model") from error
         if not self._tokenizer.is_fast:
             raise InvalidRequest(f"{path}: the engines need a tokenizer.json; this model has none.")
         self._chat_template = chat_template

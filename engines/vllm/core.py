@@ -82,8 +82,10 @@ class Core:
     async def close(self) -> None:
         if self._closed is None:
             self._closed = EngineStopped("it was closed")
-            # A shutdown alone would leave running requests waiting for ever.
+            # A shutdown alone would leave running requests waiting for ever, and vLLM complaining of it as a failure.
             self.llm.output_processor.propagate_error(EngineDeadError())
+            if self.llm.output_handler is not None:
+                self.llm.output_handler.cancel()
             await asyncio.to_thread(self.llm.shutdown, _SHUTDOWN_S)
 
 

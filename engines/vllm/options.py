@@ -15,9 +15,11 @@ from vllm.utils.argparse_utils import FlexibleArgumentParser
 
 from deliberate.engines.errors import InvalidRequest
 
-_CPU_BLOCK_SIZE = 32
-"""Tokens per block of the prefix cache on a CPU: the smallest that vLLM's kernels take. Its default of 128 would read
-up to 127 tokens of a known prefix again at every step of a search."""
+_CPU_BLOCKS = "deliberate.engines.vllm.cpu_blocks.WorkerExtension"
+
+_CPU_BLOCK_SIZE = 16
+"""Tokens per block of the prefix cache on a CPU. vLLM's default there, 128, would read up to 127 tokens of a known
+prefix again at every step of a search. `--block-size 32` gives back AMX attention to processors that have it."""
 
 _MOST_CPU_CACHE = 4 * 2**30
 """Bytes for keys and values on a CPU when nobody said how many, at most a quarter of the memory."""
@@ -65,8 +67,13 @@ def _parser() -> Any:
 
 
 def _fit_cpu(parsed: Any) -> None:
-    if parsed.block_size is None:
-        parsed.block_size = _CPU_BLOCK_SIZE
+    if parsed.enable_chunked_prefill is None:
+        # A seeded sample whose prompt is read in chunks kills vLLM's model runner for CPUs: it rewinds the offset of
+        # the sample's random generator, and generators on a CPU have none. So prompts wait until a step takes them
+        # whole.
+        parsed.enable_chunked_prefill = False
+    if parsed.block_size is None and not parsed.worker_extension_cls:
+        parsed.block_size, parsed.worker_extension_cls = _CPU_BLOCK_SIZE, _CPU_BLOCKS
     if parsed.kv_cache_memory_bytes is None:
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
         # VLLM_CPU_KVCACHE_SPACE still wins over it inside vLLM.

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import aclosing
 from typing import Any
 
+from transformers import AutoConfig
 from vllm.inputs.engine import tokens_input
 from vllm.pooling_params import PoolingParams
 
@@ -74,13 +75,18 @@ class VllmScorer:
 def start(options: Options) -> VllmScorer:
     """Start vLLM with these options. Raises InvalidRequest, saying why, if it cannot or it is no reward head."""
     arguments = options.engine
-    tokenizer = HuggingFaceTokenizer(arguments.tokenizer or arguments.model)
     _check_head(arguments)
+    tokenizer = HuggingFaceTokenizer(arguments.tokenizer or arguments.model)
     return VllmScorer(Core(arguments), tokenizer)
 
 
 def _check_head(arguments: Any) -> None:
-    config = arguments.create_model_config().hf_config
+    try:
+        config = AutoConfig.from_pretrained(
+            arguments.model, revision=arguments.revision, trust_remote_code=arguments.trust_remote_code
+        )
+    except (OSError, ValueError) as error:
+        raise InvalidRequest(f"Cannot load a reward model from {arguments.model!r}: {error}", param="model") from error
     labels: int = config.num_labels
     if labels not in (1, 2):
         raise InvalidRequest(
