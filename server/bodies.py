@@ -1,10 +1,11 @@
 """What everything that is read from callers shares: no unknown fields, no text that is not text."""
 
-from typing import Any, Self, cast
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Self, cast
 
-from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, model_validator
+from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, ValidationInfo, field_validator, model_validator
 
-from deliberate.server.validation import malformed, unknown_field
+from deliberate.server.validation import malformed, unknown_field, unsupported
 
 MAX_DEPTH = 100
 """Of lists and objects in a body."""
@@ -26,14 +27,29 @@ class RequestModel(BaseModel):
         return handler(value)
 
 
+Refusals = Mapping[str, tuple[str, Sequence[Any]]]
+"""Fields that may only be absent, null, empty or one of the values, because their meaning would be lost: what to do
+instead, and the values."""
+
+
 class RequestBody(RequestModel):
     """Base of whole bodies. Half characters, which JSON can escape, and bottomless nesting are refused here."""
+
+    refused: ClassVar[Refusals] = {}
 
     @model_validator(mode="before")
     @classmethod
     def _check_all_text(cls, value: Any) -> Any:
         _check(value, "", 0)
         return value
+
+    @field_validator("*")
+    @classmethod
+    def _keeps_its_meaning(cls, value: Any, info: ValidationInfo) -> Any:
+        instead, allowed = cls.refused.get(str(info.field_name), ("", [value]))
+        if value is None or value in ([], {}) or value in allowed:
+            return value
+        raise unsupported(str(info.field_name), value, instead)
 
 
 def _check(value: Any, path: str, depth: int) -> None:

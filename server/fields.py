@@ -1,21 +1,17 @@
-"""The fields that requests for chats and for plain completions share, and how fields that mean nothing are refused."""
+"""The fields that requests for chats and for plain completions share."""
 
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, Self
 
 from pydantic import (
     BeforeValidator,
     Field,
     FiniteFloat,
-    ValidationInfo,
     WithJsonSchema,
-    field_validator,
     model_validator,
 )
 
 from deliberate.server.bodies import RequestBody, RequestModel
 from deliberate.server.structured import ResponseFormat, StructuredOutputs
-from deliberate.server.validation import unsupported
 
 MAX_STOPS = 16
 
@@ -55,15 +51,8 @@ Stops = Annotated[
 ]
 
 
-Refusals = Mapping[str, tuple[str, Sequence[Any]]]
-"""Fields that may only be absent, null, empty or one of the values, because their meaning would be lost: what to do
-instead, and the values."""
-
-
 class SamplingRequest(RequestBody):
     """How many samples of which model, how their tokens are drawn, and how they are sent."""
-
-    refused: ClassVar[Refusals] = {}
 
     model: str
     """A served model."""
@@ -98,16 +87,10 @@ class SamplingRequest(RequestBody):
     """Send server-sent events."""
     stream_options: StreamOptions | None = None
     """Only with `stream`."""
+    stream_interval: Annotated[int, Field(ge=1)] | None = None
+    """Tokens to gather per chunk of a stream. The first and the last come at once. Default 1."""
     user: Any = None
     """Accepted; changes nothing."""
-
-    @field_validator("*")
-    @classmethod
-    def _keeps_its_meaning(cls, value: Any, info: ValidationInfo) -> Any:
-        instead, allowed = cls.refused.get(str(info.field_name), ("", [value]))
-        if value is None or value in ([], {}) or value in allowed:
-            return value
-        raise unsupported(str(info.field_name), value, instead)
 
     @model_validator(mode="after")
     def _says_one_thing(self) -> Self:

@@ -11,8 +11,8 @@ from pydantic import Field, WrapValidator, model_validator
 from deliberate.engines.errors import InvalidRequest
 from deliberate.search.registry import AnyStrategy, parse_strategy
 from deliberate.search.strategy import Strategy
-from deliberate.server.bodies import RequestBody
-from deliberate.server.fields import Refusals, SamplingRequest
+from deliberate.server.bodies import Refusals, RequestBody
+from deliberate.server.fields import SamplingRequest
 from deliberate.server.messages import ChatMessage
 from deliberate.server.settings import Effort
 from deliberate.server.tools import Tool, ToolChoice
@@ -135,8 +135,20 @@ class VerifyRequest(RequestBody):
     """The model in question, for verifiers that ask one; default: the first that is served."""
 
 
+_ASKS = "A conversation's tokens always end by asking for the next answer."
+
+
 class TokenizeRequest(RequestBody):
     """Text or a conversation to be tokenized; exactly one of `prompt` and `messages`."""
+
+    refused: ClassVar[Refusals] = {
+        "add_special_tokens": ("Texts are read as they stand.", [False]),
+        "add_generation_prompt": (_ASKS, [True]),
+        "continue_final_message": (_ASKS, [False]),
+        "chat_template": ("The server is started with one: deliberate serve --chat-template.", []),
+        "chat_template_kwargs": ("The server's template takes none.", []),
+        "tools": ("The model's template is given no tools.", []),
+    }
 
     model: str | None = None
     """Default: the first served model."""
@@ -144,6 +156,21 @@ class TokenizeRequest(RequestBody):
     """Plain text."""
     messages: Annotated[list[ChatMessage], Field(min_length=1)] | None = None
     """A conversation, tokenized with the model's chat template."""
+    return_token_strs: bool | None = None
+    """Accepted: the tokens' texts are always sent."""
+
+    add_special_tokens: Any = None
+    """Only false."""
+    add_generation_prompt: Any = None
+    """Only true."""
+    continue_final_message: Any = None
+    """Only false."""
+    chat_template: Any = None
+    """Only null."""
+    chat_template_kwargs: Any = None
+    """Only empty."""
+    tools: Any = None
+    """Only empty."""
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:

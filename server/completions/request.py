@@ -4,7 +4,8 @@ from typing import Annotated, Any, ClassVar, Self, cast
 
 from pydantic import Field, PlainValidator, WithJsonSchema, model_validator
 
-from deliberate.server.fields import Refusals, SamplingRequest
+from deliberate.server.bodies import Refusals
+from deliberate.server.fields import SamplingRequest
 from deliberate.server.validation import malformed
 
 _NO_SEARCH = "This endpoint gives plain samples; /v1/chat/completions searches."
@@ -84,8 +85,6 @@ class CompletionRequest(SamplingRequest):
     """Send the ids of the new tokens, and of the prompt."""
     return_tokens_as_token_ids: bool | None = None
     """In `logprobs`, write tokens as `token_id:…`."""
-    stream_interval: Annotated[int, Field(ge=1)] | None = None
-    """Tokens to gather per chunk of a stream. The first and the last come at once. Default 1."""
     request_id: Any = None
     """Accepted; the header `x-request-id` is echoed."""
 

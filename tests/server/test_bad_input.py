@@ -174,6 +174,8 @@ def test_wrong_address(server: Live, method: str, path: str, status: int) -> Non
         ("/v1/verify", {"verifier": KNOWN_VERIFIER, "messages": MESSAGES, "candidates": []}, ["candidates"]),
         ("/v1/verify", {"verifier": KNOWN_VERIFIER, "messages": MESSAGES, "candidates": ["x"] * 300}, ["300", "256"]),
         ("/tokenize", {}, ["prompt", "messages"]),
+        ("/tokenize", {"prompt": "x", "add_special_tokens": True}, ["add_special_tokens", "as they stand"]),
+        ("/tokenize", {"messages": MESSAGES, "chat_template": "x"}, ["chat_template", "--chat-template"]),
         ("/detokenize", {"tokens": [257]}, ["257", "256"]),
     ],
 )

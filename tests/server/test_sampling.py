@@ -40,11 +40,25 @@ def test_everything_is_passed_on() -> None:
         "presence_penalty": -0.3,
         "stop_token_ids": [7],
     }
-    extra = {"logit_bias": {"65": 2}, "stop": "END", "max_completion_tokens": 9, "logprobs": True, "top_logprobs": 3}
+    extra = {
+        "logit_bias": {"65": 2},
+        "stop": "END",
+        "max_completion_tokens": 9,
+        "logprobs": True,
+        "top_logprobs": 3,
+        "stream_interval": 4,
+    }
     sampling = read({}, **fields, **extra)
     assert sampling == Sampling.model_validate(
         fields
-        | {"seed": spread(1), "logit_bias": {65: 2}, "stop": ("END",), "max_tokens": 9, "top_logprobs": 3}
+        | {
+            "seed": spread(1),
+            "logit_bias": {65: 2},
+            "stop": ("END",),
+            "max_tokens": 9,
+            "top_logprobs": 3,
+            "stream_interval": 4,
+        }
         | {"stop_token_ids": (7,)}
     )
 
