@@ -4,7 +4,7 @@ vLLM's own backend says that it takes multiples of 32 tokens, while its kernels 
 module is imported in vLLM's worker, as its extension, and registers there a backend that says so.
 """
 
-# pyright: reportMissingImports=false, reportUntypedBaseClass=false
+# pyright: reportMissingImports=false, reportUntypedBaseClass=false, reportUntypedClassDecorator=false
 from typing import Any
 
 from vllm.v1.attention.backend import MultipleOf

@@ -87,10 +87,9 @@ def _check_head(arguments: Any) -> None:
         )
     except (OSError, ValueError) as error:
         raise InvalidRequest(f"Cannot load a reward model from {arguments.model!r}: {error}", param="model") from error
-    labels: int = config.num_labels
-    if labels not in (1, 2):
+    if config.num_labels not in (1, 2):
         raise InvalidRequest(
-            f"{arguments.model!r} has {labels} labels; a reward head has one (its logit is the score) "
+            f"{arguments.model!r} has {config.num_labels} labels; a reward head has one (its logit is the score) "
             "or two (the second's logit minus the first's).",
             param="model",
         )
