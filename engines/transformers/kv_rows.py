@@ -4,6 +4,14 @@ from typing import Any
 
 import torch
 
+COLUMNS = 32
+"""A table's width is a multiple of this."""
+
+
+def aligned(size: int, to: int) -> int:
+    """The next multiple of `to`."""
+    return -(-size // to) * to
+
 
 class KVRows:
     """Grows as needed; stands in for transformers' Cache inside a forward pass.
@@ -25,6 +33,7 @@ class KVRows:
         """Make room for this many rows and columns, keeping what is there. Doubles, so that growth is rare."""
         if rows <= self._rows and columns <= self._columns:
             return
+        columns = aligned(columns, COLUMNS)
         self._rows = max(rows, 2 * self._rows if rows > self._rows else self._rows)
         self._columns = max(columns, 2 * self._columns if columns > self._columns else self._columns)
         self._layers = [layer and (self._grown(layer[0]), self._grown(layer[1])) for layer in self._layers]

@@ -9,17 +9,13 @@ import torch
 from deliberate.engines.errors import InvalidRequest
 from deliberate.engines.transformers.attention import NAME as ROW_ATTENTION
 from deliberate.engines.transformers.fused import FusedDecoder, can_fuse
-from deliberate.engines.transformers.kv_rows import KVRows
+from deliberate.engines.transformers.kv_rows import COLUMNS, KVRows, aligned
 from deliberate.engines.transformers.network import LanguageModel, Network
 
 _ALIGN = 4
 """Row and token counts are padded to multiples of this: then products of matrices do not depend on the count."""
-_SPAN_ALIGN = 32
+_SPAN_ALIGN = COLUMNS
 """Likewise the number of key columns."""
-
-
-def _aligned(size: int, to: int) -> int:
-    return -(-size // to) * to
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +70,9 @@ class CausalModel:
         count = len(chunks)
         longest = max(len(chunk.tokens) for chunk in chunks)
         # A decode step is padded by rows, a prefill by columns.
-        new, padded_rows = (1, _aligned(count, _ALIGN)) if longest == 1 else (_aligned(longest, _ALIGN), count)
+        new, padded_rows = (1, aligned(count, _ALIGN)) if longest == 1 else (aligned(longest, _ALIGN), count)
         starts = [chunk.start for chunk in chunks] + [0] * (padded_rows - count)
-        span = _aligned(max(starts) + new, _SPAN_ALIGN)
+        span = aligned(max(starts) + new, _SPAN_ALIGN)
         rows.reserve(padded_rows, span)
         ids = [[*chunk.tokens, *[0] * (new - len(chunk.tokens))] for chunk in chunks]
         ids += [[0] * new] * (padded_rows - count)

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 import torch
 
-from deliberate.engines.transformers.kv_rows import KVRows
+from deliberate.engines.transformers.kv_rows import COLUMNS, KVRows
 
 BLOCK = 16
-"""Tokens per block, the unit of sharing."""
+"""Tokens per block, the unit of storage."""
+assert COLUMNS % BLOCK == 0, "a row holds whole blocks, also where its sequence ends within one"
 
 Key = tuple[int, tuple[int, ...]]
 """A block is known by its parent's serial number and its exact tokens: no hash can make two prefixes one.
@@ -77,7 +78,7 @@ class PrefixCache:
             slots.append(block.slot)
             parent = block.serial
         if slots:
-            self._copy_in(rows, row, first, length, slots)
+            self._copy_in(rows, row, first // BLOCK, slots)
         self._touch(keys)
 
     def _walk(self, tokens: Sequence[int], limit: int) -> list[tuple[Key, Block]]:
@@ -113,17 +114,13 @@ class PrefixCache:
             return len(self._blocks)
         return self._blocks.popitem(last=False)[1].slot
 
-    def _copy_in(self, rows: KVRows, row: int, start: int, end: int, slots: list[int]) -> None:
-        """Copy the row's columns [start, end) into these slots; the last one may stay partly empty."""
+    def _copy_in(self, rows: KVRows, row: int, first: int, slots: list[int]) -> None:
+        """Copy the row's blocks from the `first` on; what lies behind the last token is never read."""
         sources = rows.tensors()
         if not self._tensors:
             self._tensors = [x.new_empty(self._slots, x.shape[1], BLOCK, x.shape[3]) for x in sources]
-        whole, rest = divmod(end - start, BLOCK)
-        index = torch.tensor(slots[:whole], device=sources[0].device)
-        middle = end - rest
+        index = torch.tensor(slots, device=sources[0].device)
+        start, end = first * BLOCK, (first + len(slots)) * BLOCK
         for source, stored in zip(sources, self._tensors, strict=True):
             heads, dim = stored.shape[1], stored.shape[3]
-            if whole:
-                stored[index] = source[row, :, start:middle].reshape(heads, whole, BLOCK, dim).transpose(0, 1)
-            if rest:
-                stored[slots[-1], :, :rest] = source[row, :, middle:end]
+            stored[index] = source[row, :, start:end].reshape(heads, len(slots), BLOCK, dim).transpose(0, 1)

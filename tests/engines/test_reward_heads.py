@@ -51,6 +51,27 @@ async def test_values_are_the_models_own_at_every_position(
     await scorer.close()
 
 
+@pytest.mark.parametrize("length", [1, 8, 12, 16])
+async def test_a_grown_chain_costs_what_is_new(tmp_path: Path, length: int) -> None:
+    scorer = load_scorer(str(make_reward_model(tmp_path)))
+    chain = CHAIN[:20]
+    for step in range(20):
+        chain = [*chain, *(65 + (step + i) % 26 for i in range(length))]
+        await scorer.score([chain], [[len(chain) - 1]])
+    assert scorer.stats.prefill_tokens_total == len(chain)
+    await scorer.close()
+
+
+async def test_siblings_share_what_they_have_in_common(tmp_path: Path) -> None:
+    scorer = load_scorer(str(make_reward_model(tmp_path)))
+    await scorer.score([CHAIN], [[len(CHAIN) - 1]])
+    siblings = [[*CHAIN, 65 + i, 10] for i in range(8)]
+    together = await scorer.score(siblings, [[len(CHAIN) + 1]] * 8)
+    assert scorer.stats.prefill_tokens_total == len(CHAIN) + 8 * 2
+    assert len({round(value, 5) for (value,) in together}) == 8
+    await scorer.close()
+
+
 def test_other_numbers_of_labels_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidRequest, match=r"one label or two.*this one has 3"):
         load_scorer(str(make_reward_model(tmp_path, "token", 3)))
