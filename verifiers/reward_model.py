@@ -82,23 +82,24 @@ class RewardModelVerifier:
         return tuple(len(chain.prompt) + end for end in ends)
 
     async def _ask(self, questions: list[_Question]) -> dict[_Question, _LogOdds]:
+        obstacles = {question: question[0].obstacle(self.scorer.capabilities) for question in questions}
+        readable = [question for question, obstacle in obstacles.items() if obstacle is None]
+        known = {question: obstacle for question, obstacle in obstacles.items() if obstacle is not None}
+        return known | await self._read(readable)
+
+    async def _read(self, questions: list[_Question]) -> dict[_Question, _LogOdds]:
         """One call for all chains, so that the scorer can share their prompt's prefix."""
-        answers: dict[_Question, _LogOdds] = {}
-        for question in questions:
-            if (obstacle := question[0].obstacle(self.scorer.capabilities)) is not None:
-                answers[question] = obstacle
-        readable = [question for question in questions if question not in answers]
-        if not readable:
-            return answers
-        positions = [tuple(dict.fromkeys(ends)) for _, ends in readable]
+        if not questions:
+            return {}
+        positions = [tuple(dict.fromkeys(ends)) for _, ends in questions]
         try:
-            values = await self.scorer.score([chain.ids for chain, _ in readable], positions)
+            values = await self.scorer.score([chain.ids for chain, _ in questions], positions)
         except NO_SCORES as error:
-            return answers | dict.fromkeys(readable, Undecided(f"the reward model gave no scores: {error}"))
-        for (chain, ends), at, said in zip(readable, positions, values, strict=True):
-            value = dict(zip(at, said, strict=True))
-            answers[chain, ends] = tuple(value[end] for end in ends)
-        return answers
+            return dict.fromkeys(questions, Undecided(f"the reward model gave no scores: {error}"))
+        said = [dict(zip(at, values_there, strict=True)) for at, values_there in zip(positions, values, strict=True)]
+        return {
+            (chain, ends): tuple(of[end] for end in ends) for (chain, ends), of in zip(questions, said, strict=True)
+        }
 
     def _verdict(self, values: _LogOdds) -> Verdict:
         if isinstance(values, Undecided):
