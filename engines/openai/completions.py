@@ -149,6 +149,7 @@ def vllm_fields(sampling: Sampling) -> dict[str, Any]:
     )
     return {
         **fields,
+        "repetition_penalty": 1.0,
         "stop": list(sampling.stop),
         "stop_token_ids": list(sampling.stop_token_ids),
         **({"logit_bias": {str(i): bias for i, bias in sampling.logit_bias.items()}} if sampling.logit_bias else {}),

