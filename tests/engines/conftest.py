@@ -14,7 +14,7 @@ from deliberate.engines.scripted import ScriptedEngine
 from deliberate.engines.transformers import TransformersEngine, load
 
 from .tiny_models import make_model
-from .vllm_server import serve_deliberate, serve_vllm
+from .vllm_server import FINE_BLOCKS, serve_deliberate, serve_vllm
 from .with_vllm import EAGER, HEADS, NEEDS_VLLM, SMALL, make_adapter
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ async def shared_vllm(
 def vllm_url(wide_model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a `vllm serve` of the random model, started once and on first use."""
     log = tmp_path_factory.mktemp("vllm-server") / "log"
-    with serve_vllm(wide_model_folder, log, [*EAGER, "--block-size", "32"]) as url:
+    with serve_vllm(wide_model_folder, log, [*EAGER, *FINE_BLOCKS]) as url:
         yield url
 
 

@@ -12,6 +12,9 @@ import httpx
 
 from .with_vllm import EAGER, SMALL
 
+FINE_BLOCKS = ["--block-size", "16", "--worker-extension-cls", "deliberate.engines.vllm.cpu_blocks.WorkerExtension"]
+"""Blocks of the prefix cache as our own vllm engine has them on a CPU, where vLLM's own hold 128 tokens."""
+
 _START_SECONDS = 110.0
 
 
