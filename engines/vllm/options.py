@@ -50,6 +50,7 @@ def read(
     parsed = _parser().parse_args(["--model", path, "--enable-prefix-caching", *given, *arguments])
     if current_platform.is_cpu():
         _fit_cpu(parsed)
+    parsed.enable_lora = parsed.enable_lora or bool(parsed.lora_modules)
     # The protocol's log-probabilities are the model's own, before temperature and bias.
     parsed.logprobs_mode = "raw_logprobs"
     return Options(AsyncEngineArgs.from_cli_args(parsed), _adapters(parsed.lora_modules or []))

@@ -1,6 +1,7 @@
 """From the protocol's sampling to vLLM's, and from what vLLM sends back to deltas."""
 
 # pyright: reportMissingImports=false
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,7 +16,7 @@ GREEDY = 1e-5
 
 
 def sampling_params(sampling: Sampling, max_tokens: int, n: int) -> Any:
-    """vLLM's SamplingParams; it gives sample `i` of n the seed `seed + i`, as the protocol does."""
+    """vLLM's SamplingParams for n samples; it gives sample `i` the seed `seed + i`, as the protocol does."""
     return SamplingParams(
         n=n,
         max_tokens=max_tokens,
@@ -55,8 +56,8 @@ def _structured_outputs(form: StructuredOutput | None) -> Any:
 class SampleReader:
     """One sample on its way: vLLM's pieces of it become deltas.
 
-    vLLM drops bytes that never became a character and what follows a stop string's beginning in another order than
-    the other engines do, so the text is made from the token ids here, by the same classes as theirs.
+    vLLM drops bytes that never became a character, and of several stop strings prefers another one than the other
+    engines do; so the text is made from the token ids here, by the same classes as theirs.
     """
 
     def __init__(self, index: int, sampling: Sampling, text: TokenText) -> None:
@@ -115,6 +116,7 @@ def read_logprobs(
 
 
 def _likeliest(ids: Sequence[int], values: Sequence[float], count: int) -> tuple[tuple[int, float], ...]:
-    """The sampled token comes first and, if it is likely enough, once more at its rank."""
-    each = dict(zip(ids, values, strict=True))
+    """The sampled token comes first and, if it is likely enough, once more at its rank. vLLM's model runner for CPUs
+    pads instead of reporting alternatives in steps in which `next_logprobs` is read, too; then they are missing."""
+    each = {token: value for token, value in zip(ids, values, strict=True) if value > -math.inf}
     return tuple(sorted(each.items(), key=lambda pair: -pair[1])[:count])
