@@ -38,6 +38,7 @@ _FUNCTIONS = "Send tools and tool_choice, which took its place."
 _NO_AUDIO = "This server answers with text."
 
 _REFUSED: Refusals = {
+    "repetition_penalty": ("Use frequency_penalty or presence_penalty.", [1]),
     "functions": (_FUNCTIONS, []),
     "function_call": (_FUNCTIONS, ["none", "auto"]),
     "modalities": (_NO_AUDIO, [["text"]]),
@@ -98,6 +99,8 @@ class ChatRequest(SamplingRequest):
     """Accepted; changes nothing."""
     prediction: Any = None
     """Accepted; changes nothing."""
+    repetition_penalty: Any = None
+    """Only 1."""
     functions: Any = None
     """Only empty."""
     function_call: Any = None

@@ -8,11 +8,11 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from deliberate.engines.errors import DeliberateError, Overloaded, UpstreamFailed
+from deliberate.engines.merging import merged
 from deliberate.engines.openai.addresses import Address
 from deliberate.engines.openai.calls import Call
 from deliberate.engines.openai.failures import Broken, streamed_error, unreadable
 from deliberate.engines.openai.fleet import Fleet, Lease
-from deliberate.engines.openai.merging import merged
 from deliberate.engines.openai.retry import ATTEMPTS, back_off
 from deliberate.engines.openai.routing import Path
 from deliberate.engines.openai.upstream import Upstream

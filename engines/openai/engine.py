@@ -5,13 +5,13 @@ from contextlib import aclosing
 
 from deliberate.engines.checks import check_positions, check_starts, room_for
 from deliberate.engines.errors import InvalidRequest
+from deliberate.engines.merging import merged, together
 from deliberate.engines.openai.asking import Asking
 from deliberate.engines.openai.calls import Call
 from deliberate.engines.openai.chat import ChatCall
 from deliberate.engines.openai.completions import CompletionCall
 from deliberate.engines.openai.fleet import Fleet
 from deliberate.engines.openai.growing import GrowingSample
-from deliberate.engines.openai.merging import merged, together
 from deliberate.engines.openai.scoring import Reader
 from deliberate.engines.openai.tokenizers import Decoder
 from deliberate.engines.protocol import Capabilities, Delta, EngineStats, Finish, Prompt, Sampling, Tokenizer

@@ -7,9 +7,9 @@ from typing import Any
 from pydantic import BaseModel
 
 from deliberate.engines.errors import UpstreamFailed
+from deliberate.engines.merging import together
 from deliberate.engines.openai.asking import answer
 from deliberate.engines.openai.fleet import Fleet
-from deliberate.engines.openai.merging import together
 from deliberate.engines.openai.routing import token_path
 from deliberate.engines.openai.usage import Usage
 

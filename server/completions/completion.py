@@ -6,12 +6,12 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 
 from deliberate.engines.errors import InvalidRequest, SearchFailed
+from deliberate.engines.merging import merged
 from deliberate.engines.protocol import Delta, Finish, Prompt, Sample, Sampling
 from deliberate.search.events import Event, Failed, Sampled, Streamed
 from deliberate.search.sampling import STREAM_INTERVAL
 from deliberate.search.strategies.none import NoSearch
 from deliberate.search.strategy import Context
-from deliberate.server.completions.merging import merged
 from deliberate.server.completions.prompts import ReadPrompt, read_prompts
 from deliberate.server.completions.request import CompletionRequest
 from deliberate.server.metrics import Meter
@@ -80,15 +80,20 @@ class Completion(Work):
         return [PromptScored(number, own, after) for number, (own, after) in enumerate(pairs)]
 
     async def _sampled(self) -> AsyncGenerator[Event, None]:
-        n = self.request.samples
-        runs = [NoSearch().run(self._context(prompt)) for prompt in self.prompts]
+        runs = [self._samples_of(number, prompt) for number, prompt in enumerate(self.prompts)]
         async with aclosing(merged(runs)) as events:
-            async for number, event in events:
+            async for event in events:
+                yield event
+
+    async def _samples_of(self, number: int, prompt: ReadPrompt) -> AsyncGenerator[Event, None]:
+        first = number * self.request.samples
+        async with aclosing(NoSearch().run(self._context(prompt))) as events:
+            async for event in events:
                 match event:
                     case Streamed(index) | Sampled(index):
-                        yield replace(event, index=number * n + index)
+                        yield replace(event, index=first + index)
                     case Failed(index, _, detail):
-                        raise SearchFailed(f"Choice {number * n + index} failed: {detail}")
+                        raise SearchFailed(f"Choice {first + index} failed: {detail}")
                     case _:
                         pass
 
