@@ -19,6 +19,12 @@ MakeUpstream = Callable[..., FakeUpstream]
 MakeEngine = Callable[..., OpenAIEngine]
 
 
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Back off for tenths of the usual times, which nothing here depends on."""
+    monkeypatch.setattr("deliberate.engines.openai.retry._FIRST_SECONDS", 0.03)
+
+
 @pytest.fixture
 def tokenizer(model_folder: Path) -> Tokenizer:
     """One token per byte."""
