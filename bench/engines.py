@@ -14,6 +14,7 @@ from asyncio.subprocess import Process
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -37,6 +38,8 @@ class NotServed(DeliberateError):
 
 RAW = "LLM.generate"
 SAMPLING = {"temperature": 0.8, "max_tokens": 128}
+VLLM = "--dtype float32 --max-num-seqs 256 --no-enable-chunked-prefill"
+"""On a CPU, vLLM cannot read the prompts of seeded samples in chunks."""
 STRATEGY = "best-of-{n}@calculator"
 """A verifier that costs next to nothing, so that the engines are what is measured."""
 
@@ -141,9 +144,6 @@ async def over_http(url: str, model: str, extra: Callable[[int], dict[str, Any]]
 @asynccontextmanager
 async def sides(model: str, vllm: Sequence[str], logs: Path) -> AsyncGenerator[dict[str, Side], None]:
     """Everything that is compared, running."""
-    options = dict(
-        zip([o.removeprefix("--").replace("-", "_") for o in vllm[::2]], map(_number, vllm[1::2]), strict=True)
-    )
 
     def plain(n: int) -> dict[str, Any]:
         return {"n": n}
@@ -152,7 +152,7 @@ async def sides(model: str, vllm: Sequence[str], logs: Path) -> AsyncGenerator[d
         return {} if n == 1 else {"strategy": STRATEGY.format(n=n)}
 
     async with AsyncExitStack() as stack:
-        ready: dict[str, Side] = {RAW: await stack.enter_async_context(raw_vllm(model, options, logs))}
+        ready: dict[str, Side] = {RAW: await stack.enter_async_context(raw_vllm(model, _as_arguments(vllm), logs))}
 
         async def add(name: str, command: Sequence[str], extra: Callable[[int], dict[str, Any]]) -> str:
             log = logs / f"{name.replace(' ', '-')}.log"
@@ -172,7 +172,18 @@ async def sides(model: str, vllm: Sequence[str], logs: Path) -> AsyncGenerator[d
         yield ready
 
 
-def _number(text: str) -> str | int:
+def _as_arguments(words: Sequence[str]) -> dict[str, Any]:
+    """Options as `vllm.LLM` takes them: `--dtype float32 --no-enable-chunked-prefill` sets dtype and switches off."""
+    arguments: dict[str, Any] = {}
+    for word, following in pairwise([*words, "--"]):
+        if word.startswith("--"):
+            name = word.removeprefix("--").replace("-", "_")
+            switch = not name.startswith("no_")
+            arguments[name.removeprefix("no_")] = switch if following.startswith("--") else _value(following)
+    return arguments
+
+
+def _value(text: str) -> str | int:
     return int(text) if text.isdecimal() else text
 
 
@@ -225,7 +236,7 @@ def main(
     clients: Annotated[str, typer.Option(help="Concurrent clients.")] = "1,8,32",
     samples: Annotated[int, typer.Option(help="About how many samples each side draws per turn.")] = 256,
     rounds: Annotated[int, typer.Option(help="Timed turns of each side; medians count.")] = 5,
-    vllm: Annotated[str, typer.Option(help="vLLM's options, the same for all its sides.")] = "--dtype float32",
+    vllm: Annotated[str, typer.Option(help="vLLM's options, the same for all its sides.")] = VLLM,
     save: Annotated[Path | None, typer.Option(help="Write the figures (.json) and the plot (.png beside it).")] = None,
 ) -> None:
     """Measure every engine beside raw vLLM."""
