@@ -38,6 +38,8 @@ class NotServed(DeliberateError):
 
 RAW = "LLM.generate"
 SAMPLING = {"temperature": 0.8, "max_tokens": 128}
+_FULL = 128
+"""Samples at once from which on more do not go faster."""
 VLLM = "--dtype float32 --max-num-seqs 256 --no-enable-chunked-prefill"
 """On a CPU, vLLM cannot read the prompts of seeded samples in chunks."""
 STRATEGY = "best-of-{n}@calculator"
@@ -212,8 +214,13 @@ def _cell(side: str, load: Load, works: Sequence[Work], raw: Sequence[Work]) -> 
 
 
 def loads_of(widths: Sequence[int], clients: Sequence[int], samples: int) -> list[Load]:
-    """Every width with every number of clients, about `samples` samples each, at least two rounds of the clients."""
-    return [Load(n, c, max(2 * c if n * c < samples else c, math.ceil(samples / n))) for n in widths for c in clients]
+    """Every width with every number of clients: about `samples` samples where as many run at once as a full batch
+    holds, fewer where fewer do, and at least eight requests or one of each client."""
+    return [
+        Load(n, c, max(8 if n * c < samples else c, c, math.ceil(samples * min(1, n * c / _FULL) / n)))
+        for n in widths
+        for c in clients
+    ]
 
 
 def _table(cells: Sequence[Cell]) -> Table:
