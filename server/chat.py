@@ -29,6 +29,8 @@ class Chat(Work):
     request: ChatRequest
     deliberation: Deliberation
     seed: int
+    prompt_end: bytes
+    """The last tokens of the prompt, where a template may have opened a chain of thought."""
     id: str = field(default_factory=lambda: f"chatcmpl-{uuid.uuid4().hex}")
 
     @property
@@ -67,9 +69,7 @@ class Chat(Work):
 
     def thinks_from_start(self, sample: Sample | None = None) -> bool:
         """Whether answers begin within a chain of thought that the prompt opened."""
-        tokenizer = self.model.engine.tokenizer
-        end = b"".join(map(tokenizer.token_bytes, self.prompt_ids[-_PROMPT_END_TOKENS:]))
-        return starts_inside(end, "" if sample is None else sample.text)
+        return starts_inside(self.prompt_end, "" if sample is None else sample.text)
 
     def run(self) -> AsyncGenerator[Event, None]:
         return self.deliberation.events()
@@ -102,8 +102,21 @@ def prepare_chat(server: Server, request: ChatRequest, header: str | None, arriv
     )
     _check_context(deliberation)
     meter = Meter(server.metrics, model.name, arrived)
-    measured = _measured(deliberation, meter)
-    return Chat(server=server, model=model, meter=meter, request=request, deliberation=measured, seed=seed)
+    return Chat(
+        server=server,
+        model=model,
+        meter=meter,
+        request=request,
+        deliberation=_measured(deliberation, meter),
+        seed=seed,
+        prompt_end=_prompt_end(deliberation),
+    )
+
+
+def _prompt_end(deliberation: Deliberation) -> bytes:
+    # Here and not when it is needed: an upstream's tokenizer may be asked over the network.
+    context = deliberation.context
+    return b"".join(map(context.engine.tokenizer.token_bytes, context.prompt.token_ids[-_PROMPT_END_TOKENS:]))
 
 
 def _conversation(request: ChatRequest, model: ServedModel) -> Conversation:

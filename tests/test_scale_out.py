@@ -12,8 +12,9 @@ import pytest
 
 from deliberate.models import bundled
 
+from .engines.tiny_models import make_reward_model
 from .engines.vllm_server import DELIBERATE, ServerProcess, await_health, start, start_vllm
-from .engines.with_vllm import EAGER, NEEDS_VLLM
+from .engines.with_vllm import EAGER, HEADS, NEEDS_VLLM
 
 pytestmark = [NEEDS_VLLM, pytest.mark.timeout(400)]
 
@@ -97,3 +98,22 @@ async def _half_way(client: httpx.AsyncClient, searches: list["asyncio.Task[http
     while sum(task.done() for task in searches) < 5:
         await asyncio.sleep(0.01)
     assert sum(not task.done() for task in searches) > 20
+
+
+def test_a_reward_model_behind_an_upstream(tmp_path: Path) -> None:
+    """The policy embedded here, its judge on a vLLM that pools."""
+    folder, log = make_reward_model(tmp_path / "judge", **HEADS), tmp_path / "judge.log"
+    with start_vllm(folder, log, [*EAGER, "--runner", "pooling"]) as judge:
+        await_health(judge, log)
+        words = [*DELIBERATE, "tiny", "--verifier-upstream", judge.url]
+        with start(words, tmp_path / "deliberate.log") as server:
+            await_health(server, tmp_path / "deliberate.log")
+            body = {"model": "tiny:best-of-4", "messages": [{"role": "user", "content": QUESTION.format(12)}]}
+            reply = httpx.post(f"{server.url}/chat/completions", json=body, timeout=60)
+    assert reply.status_code == 200, reply.text
+    deliberation = reply.json()["deliberation"]
+    assert deliberation["verifier"] == {"kind": "reward_model"}
+    assert deliberation["fallback"] is None
+    assert all(candidate["verdict"] == "ok" for candidate in deliberation["candidates"])
+    best = max(deliberation["candidates"], key=lambda candidate: candidate["score"])
+    assert best["chosen"] == 0

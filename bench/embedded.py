@@ -1,7 +1,7 @@
 """How fast is the embedded engine, beside plain `model.generate` on the same model?
 
 Everything runs in one process on the same threads, the two sides taking turns, so that the ratios hold on a
-noisy machine: `python -m deliberate.bench.engine [MODEL]`.
+noisy machine: `python -m deliberate.bench.embedded [MODEL]`.
 """
 
 import asyncio
