@@ -1,4 +1,4 @@
-"""Two real `vllm serve` processes behind one real Deliberate, and what becomes of searches when they are killed."""
+"""Real servers of our own over real vLLMs: in the same process, behind it, and killed under its searches."""
 
 import asyncio
 import time
@@ -14,7 +14,7 @@ from deliberate.models import bundled
 
 from .engines.tiny_models import make_reward_model
 from .engines.vllm_server import DELIBERATE, ServerProcess, await_health, start, start_vllm
-from .engines.with_vllm import EAGER, HEADS, NEEDS_VLLM
+from .engines.with_vllm import EAGER, HEADS, NEEDS_VLLM, SMALL
 
 pytestmark = [NEEDS_VLLM, pytest.mark.timeout(400)]
 
@@ -98,6 +98,27 @@ async def _half_way(client: httpx.AsyncClient, searches: list["asyncio.Task[http
     while sum(task.done() for task in searches) < 5:
         await asyncio.sleep(0.01)
     assert sum(not task.done() for task in searches) > 20
+
+
+def test_vllm_in_our_process(tmp_path: Path) -> None:
+    """vLLM's own options follow the model's name."""
+    log = tmp_path / "log"
+    with start([*DELIBERATE, "tiny", "--engine", "vllm", *SMALL, *EAGER, "--max-num-seqs", "8"], log) as server:
+        await_health(server, log)
+        body = {
+            "model": "tiny:best-of-8@calculator",
+            "messages": [{"role": "user", "content": QUESTION.format(12)}],
+            "seed": 1,
+        }
+        reply = httpx.post(f"{server.url}/chat/completions", json=body, timeout=60)
+        choices = httpx.post(
+            f"{server.url}/chat/completions",
+            json=body | {"model": "tiny", "structured_outputs": {"choice": ["apples", "pears"]}},
+            timeout=60,
+        )
+    assert reply.status_code == 200, reply.text
+    assert reply.json()["choices"][0]["message"]["content"] == "<answer>21</answer>"
+    assert choices.json()["choices"][0]["message"]["content"] in ("apples", "pears")
 
 
 def test_a_reward_model_behind_an_upstream(tmp_path: Path) -> None:

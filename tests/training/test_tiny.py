@@ -117,10 +117,12 @@ def test_an_interrupt_ends_the_runs_at_once_and_leaves_their_checkpoints(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(TrainingBars, "show", interrupt)
+    # Engines of other tests may still run in processes of theirs.
+    before = set(multiprocessing.active_children())
     endless = toy(tmp_path, "endless", 0).model_copy(update={"max_steps": 1_000_000})
     with pytest.raises(KeyboardInterrupt):
         run_side_by_side([endless])
-    assert not multiprocessing.active_children()
+    assert set(multiprocessing.active_children()) <= before
     assert list(endless.output_dir.glob("checkpoint-*"))
 
 
