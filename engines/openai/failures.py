@@ -33,7 +33,7 @@ def refusal(address: str, status: int, body: bytes, retry_after: str | None = No
         return Broken(f"{address} answered {status}: {message}", retry_after=_seconds(retry_after))
     if status in (401, 403):
         return UpstreamFailed(
-            f"{address} refused the API key with {status}: {message}. Set `api_key` to one that it accepts."
+            f"{address} refused the API key with {status}: {message}. Give one that it accepts: --upstream-api-key."
         )
     if status in (400, 413, 422):
         return InvalidRequest(f"{address} refused the request: {message}", code=code)
