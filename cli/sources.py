@@ -49,7 +49,7 @@ async def from_model(
         chat = prepare_chat(Server.of(settings, pool), request, None, perf_counter())
         async with aclosing(stream(chat)) as chunks:
             async for chunk in chunks:
-                yield json.loads(chunk.data(with_usage=False))
+                yield json.loads(chunk)
     finally:
         await pool.close()
 

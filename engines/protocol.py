@@ -191,8 +191,8 @@ class Tokenizer(Protocol):
         ...
 
 
-class Engine(Protocol):
-    """Samples from one model, and scores token sequences under it."""
+class RunningModel(Protocol):
+    """What engines and reward models have in common."""
 
     @property
     def capabilities(self) -> Capabilities: ...
@@ -205,8 +205,16 @@ class Engine(Protocol):
 
     @property
     def failure(self) -> BaseException | None:
-        """What killed the engine; None while it serves. An Overloaded passes by itself."""
+        """What killed it; None while it serves. An Overloaded passes by itself."""
         ...
+
+    async def close(self) -> None:
+        """Stop serving; running calls raise EngineStopped."""
+        ...
+
+
+class Engine(RunningModel, Protocol):
+    """Samples from one model, and scores token sequences under it."""
 
     @property
     def sampling_defaults(self) -> Mapping[str, float]:
@@ -239,27 +247,9 @@ class Engine(Protocol):
         """
         ...
 
-    async def close(self) -> None:
-        """Stop serving; running generators raise EngineStopped."""
-        ...
 
-
-class TokenScorer(Protocol):
+class TokenScorer(RunningModel, Protocol):
     """A reward model: what it thinks of a sequence after reading the token at a position."""
-
-    @property
-    def capabilities(self) -> Capabilities: ...
-
-    @property
-    def tokenizer(self) -> Tokenizer: ...
-
-    @property
-    def stats(self) -> EngineStats: ...
-
-    @property
-    def failure(self) -> BaseException | None:
-        """What killed it; None while it serves."""
-        ...
 
     async def score(
         self, sequences: Sequence[Sequence[int]], positions: Sequence[Sequence[int]]
@@ -270,10 +260,6 @@ class TokenScorer(Protocol):
         Scoring a chain that grew since it was last scored reads only what is new.
         Raises InvalidRequest for positions outside the sequence, ContextOverflow for one that is too long.
         """
-        ...
-
-    async def close(self) -> None:
-        """Stop serving; running calls raise EngineStopped."""
         ...
 
 

@@ -39,7 +39,7 @@ class Core:
         except (ValueError, OSError, RuntimeError, ImportError, AssertionError) as error:
             raise InvalidRequest(f"vLLM cannot load {arguments.model!r}: {_reason(error)}", param="model") from error
         # vLLM adds this one by itself; it observes every token, which costs some percent of the throughput.
-        manager = self.llm.logger_manager
+        manager: Any = self.llm.logger_manager
         manager.stat_loggers = [each for each in manager.stat_loggers if not isinstance(each, PrometheusStatLogger)]
         self._ids = itertools.count()
         self._closed: EngineStopped | None = None

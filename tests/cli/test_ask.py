@@ -1,4 +1,4 @@
-"""`deliberate ask` against a running server."""
+"""`deliberate ask` against a running server, and by itself."""
 
 import json
 
@@ -73,3 +73,12 @@ def test_nothing_answers() -> None:
     code, _, err = ask("Why?", "--base-url", "http://127.0.0.1:1/v1")
     assert code == 2
     assert "deliberate serve" in err
+
+
+def test_without_a_server_the_bundled_model_answers_here() -> None:
+    question = "Mia has 12 apples. She buys 30 more. She gives away half. How many are left?"
+    code, out, err = ask(question, "--strategy", "best-of-8", "--seed", "1", "--json")
+    assert code == 0, err
+    report = json.loads(out)
+    assert report["content"] == "<answer>21</answer>"
+    assert report["deliberation"]["verifier"] == {"kind": "likelihood"}

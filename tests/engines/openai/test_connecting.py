@@ -62,7 +62,7 @@ def test_one_that_accepts_and_says_nothing_is_given_up(monkeypatch: pytest.Monke
 @pytest.mark.parametrize(
     ("told", "message"),
     [
-        (Fault(status=401, body=b'{"error": {"message": "bad key"}}'), "bad key.*api_key"),
+        (Fault(status=401, body=b'{"error": {"message": "bad key"}}'), "bad key.*--upstream-api-key"),
         (Fault(status=404, body=b"not here"), "404: not here. Is this the address"),
         (Fault(body=b"<html>welcome"), "<html>welcome.*Is this the address"),
         (Fault(body=b'{"models": []}'), "Is this the address"),
