@@ -25,7 +25,9 @@ def refused(message: str, **fields: object) -> bytes:
 @pytest.mark.parametrize(
     ("fault", "kind", "message"),
     [
-        pytest.param(Fault(status=401, body=refused("no such key")), UpstreamFailed, "no such key.*--upstream-api-key", id="key"),
+        pytest.param(
+            Fault(status=401, body=refused("no such key")), UpstreamFailed, "no such key.*--upstream", id="key"
+        ),
         pytest.param(Fault(status=404, body=b"{}"), UpstreamFailed, "'story'.*has story", id="model"),
         pytest.param(Fault(status=400, body=refused("odd field")), InvalidRequest, "odd field", id="request"),
         pytest.param(Fault(status=418, body=b"teapot"), UpstreamFailed, "418: teapot", id="status"),
