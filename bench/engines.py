@@ -40,8 +40,8 @@ RAW = "LLM.generate"
 SAMPLING = {"temperature": 0.8, "max_tokens": 128}
 _FULL = 128
 """Samples at once from which on more do not go faster."""
-VLLM = "--dtype float32 --max-num-seqs 256 --no-enable-chunked-prefill"
-"""On a CPU, vLLM cannot read the prompts of seeded samples in chunks."""
+VLLM = "--dtype float32 --max-num-seqs 256 --no-enable-chunked-prefill --kv-cache-memory-bytes 1073741824"
+"""On a CPU, vLLM cannot read the prompts of seeded samples in chunks; and three of them share the memory."""
 STRATEGY = "best-of-{n}@calculator"
 """A verifier that costs next to nothing, so that the engines are what is measured."""
 
@@ -202,7 +202,10 @@ async def measure(model: str, loads: Sequence[Load], rounds: int, vllm: Sequence
                     work = await side(load, asked, turn)
                     if turn > 0:
                         done[name].append(work)
-            cells += [_cell(name, load, works, done[RAW]) for name, works in done.items()]
+            measured = [_cell(name, load, works, done[RAW]) for name, works in done.items()]
+            # As they come, so that a run that is cut short has said what it knows.
+            Console(stderr=True).print(_table(measured))
+            cells += measured
     return cells
 
 
