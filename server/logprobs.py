@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from deliberate.engines.protocol import Tokenizer
 from deliberate.server.replies import Logprobs, TokenLogprob, TopLogprob
 
+FLOOR = -9999.0
+"""JSON knows no minus infinity."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Placed:
@@ -54,7 +57,7 @@ class ContentTokens:
 
     def _entry(self, token_id: int, logprob: float) -> TopLogprob:
         raw = self.tokenizer.token_bytes(token_id)
-        return TopLogprob(token=raw.decode(errors="replace"), logprob=max(logprob, -9999.0), bytes=list(raw))
+        return TopLogprob(token=raw.decode(errors="replace"), logprob=max(logprob, FLOOR), bytes=list(raw))
 
 
 def tokens_before(tokenizer: Tokenizer, token_ids: Sequence[int], byte: int) -> int:

@@ -30,6 +30,9 @@ class VllmEngine:
         self._tokenizer = tokenizer
         self._adapter = adapter
         self._capabilities = Capabilities(core.model.max_model_len, core.model.get_vocab_size(), structured_output=True)
+        # Once, and not for every request: it is read from the model's files.
+        config = try_get_generation_config(core.model.model, core.model.trust_remote_code, core.model.revision)
+        self.sampling_defaults: Mapping[str, float] = {} if config is None else recommended_sampling(config)
         self.adapters: Mapping[str, Engine] = {}
         """Engines that sample with a LoRA adapter, by its name; they live and end with this one."""
 
@@ -48,12 +51,6 @@ class VllmEngine:
     @property
     def failure(self) -> BaseException | None:
         return self._core.failure
-
-    @property
-    def sampling_defaults(self) -> Mapping[str, float]:
-        model = self._core.model
-        config = try_get_generation_config(model.model, model.trust_remote_code, model.revision)
-        return {} if config is None else recommended_sampling(config)
 
     async def generate(self, prompt: Prompt, sampling: Sampling, n: int = 1) -> AsyncGenerator[Delta, None]:
         self._core.require_alive()

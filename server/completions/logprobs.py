@@ -4,9 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from deliberate.engines.protocol import Tokenizer
 from deliberate.server.completions.replies import CompletionLogprobs, PromptLogprob
-
-FLOOR = -9999.0
-"""JSON knows no minus infinity."""
+from deliberate.server.logprobs import FLOOR
 
 
 class LogprobColumns:

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -12,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+
+from deliberate.bench.processes import free_port
 
 from .with_vllm import EAGER, SMALL
 
@@ -82,13 +83,6 @@ def start(command: Sequence[str], log: Path, port: int | None = None) -> Generat
         with suppress(subprocess.TimeoutExpired):
             process.wait(timeout=10)
         server.kill()
-
-
-def free_port() -> int:
-    """A port that nothing listens on."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
 
 
 def await_health(server: ServerProcess, log: Path) -> None:

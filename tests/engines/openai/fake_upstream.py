@@ -11,9 +11,8 @@ from dataclasses import dataclass, field
 from threading import Thread
 from typing import Any, Literal
 
+from deliberate.bench.processes import free_port
 from deliberate.engines.protocol import Tokenizer
-
-from ..vllm_server import free_port
 
 PROMPT = 40
 """Tokens of every prompt."""

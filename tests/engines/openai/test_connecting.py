@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from deliberate.bench.processes import free_port
 from deliberate.engines.errors import DeliberateError, InvalidRequest, UnknownName, UpstreamFailed
 from deliberate.engines.openai import UpstreamOptions, connect, connect_scorer
 from deliberate.engines.openai.addresses import Address
 from deliberate.engines.protocol import Prompt, Sampling
 
-from ..vllm_server import free_port
 from .conftest import MakeEngine, MakeUpstream
 from .fake_upstream import Fault
 
