@@ -146,4 +146,5 @@ def test_a_reward_model_judges_by_itself(model: Path, tmp_path: Path) -> None:
         finally:
             process.kill()
     assert deliberation["verifier"] == {"kind": "reward_model"}
-    assert [candidate["verdict"] for candidate in deliberation["candidates"]] == ["ok"] * 3
+    winner = deliberation["candidates"][deliberation["chosen"][0]["index"]]
+    assert winner["verdict"] == "ok", "judged; what was cut by length is judged only where nothing ended"
