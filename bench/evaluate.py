@@ -59,14 +59,14 @@ def questions_of(task: Task, split: str, seed: int, limit: int) -> list[Question
 
 
 def strategy_of(name: str, n: int) -> Strategy:
-    """A strategy by short name, of width n unless the name has its own: `best_of_n@calculator`, `vote-8`."""
+    """A strategy by short name, of size n unless the name has its own: `best_of_n@calculator`, `vote-8`."""
     strategy = parse_strategy(name, "strategies")
-    has_width = name.partition("@")[0].rpartition("-")[2].isdigit()
-    return strategy if has_width or strategy.width == 1 else _widened(strategy, n)
+    has_size = name.partition("@")[0].rpartition("-")[2].replace("x", "").isdigit()
+    return strategy if has_size or strategy.slots == 1 else _widened(strategy, n)
 
 
 def _widened(strategy: Strategy, n: int) -> Strategy:
-    return type(strategy).of_width(n, strategy.verifier_config)
+    return type(strategy).of_size((n,), strategy.verifier_config)
 
 
 async def measure(
@@ -102,13 +102,13 @@ async def measure(
             resources,
             sampling,
             default_verifier=model.default_verifier,
-            concurrency=max(1, concurrency // strategy.width),
+            concurrency=max(1, concurrency // strategy.slots),
             done=progress(label, len(questions)),
         )
 
     try:
         full = {name: await run(strategy, name) for name, strategy in strategies.items()}
-        results = [Result.of(name, model.name, strategies[name].width, full[name]) for name in names]
+        results = [Result.of(name, model.name, strategies[name].slots, full[name]) for name in names]
         if model.scorer is not None:
             alone = await run(parse_strategy("none"), model.scorer.name, replace(resources, policy=model.scorer.name))
             results.append(Result.of("none", model.scorer.name, 1, alone))
@@ -116,7 +116,7 @@ async def measure(
             recorder.replay = True
         curves: dict[str, list[tuple[int, float]]] = {}
         for name, strategy in strategies.items():
-            for width in _widths(strategy.width) if strategy.width > 1 else []:
+            for width in _widths(strategy.slots) if strategy.slots > 1 else []:
                 point = await run(_widened(strategy, width), f"{name}, n = {width}")
                 curves.setdefault(name, []).append((width, point.accuracy))
     finally:

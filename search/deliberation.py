@@ -49,10 +49,10 @@ def prepare(
     config = strategy.verifier_config or default_verifier if strategy.needs is not None else None
     verifier = None if config is None else config.build(resources)
     _check_verifier(strategy, config, verifier)
-    if strategy.kind != "none" and choices > strategy.width:
+    if strategy.kind != "none" and choices > strategy.slots:
         raise InvalidRequest(
-            f"n = {choices} answers were asked of {strategy.width} candidates; "
-            f"ask for at most {strategy.width}, or widen the strategy.",
+            f"n = {choices} answers were asked of {strategy.slots} candidates; "
+            f"ask for at most {strategy.slots}, or widen the strategy.",
             param="n",
         )
     messages = template_messages(conversation.messages)

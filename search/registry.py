@@ -25,13 +25,16 @@ else:
 
 _adapter: TypeAdapter[Strategy] = TypeAdapter(AnyStrategy)
 
-_SHORT_NAME = re.compile(r"(?P<name>[a-z][a-z_-]*?)(?:-(?P<width>[0-9]{1,99}))?(?:@(?P<verifier>[a-z_]+))?")
+_SHORT_NAME = re.compile(
+    r"(?P<name>[a-z][a-z_-]*?)(?:-(?P<size>[0-9]{1,99}(?:x[0-9]{1,99}){0,3}))?(?:@(?P<verifier>[a-z_]+))?"
+)
 
 
 def parse_strategy(value: str | dict[str, Any], param: str = "strategy") -> Strategy:
     """A strategy from a request: its config, its kind, or a short name such as `best-of-16@calculator`.
 
-    A short name is an alias or a kind, then optionally `-WIDTH`, then optionally `@VERIFIER`.
+    A short name is an alias or a kind, then optionally `-SIZE` (a number, or several as in `beam-4x4`), then optionally
+    `@VERIFIER`.
     Raises UnknownName for a name nobody has, InvalidRequest for options out of range; `param` is named in both.
     """
     try:
@@ -56,9 +59,13 @@ def _parse_short_name(text: str, param: str) -> Strategy:
         raise UnknownName("strategy", name, _BY_SHORT_NAME, param=param)
     verifier = None if match["verifier"] is None else _verifier(match["verifier"], param)
     strategy = _BY_SHORT_NAME[name]
-    if match["width"] is None:
+    if match["size"] is None:
         return strategy.model_validate({} if verifier is None else {"verifier": verifier})
-    return strategy.of_width(int(match["width"]), verifier)
+    size = tuple(map(int, match["size"].split("x")))
+    if len(size) > strategy.dimensions:
+        shape = "x".join(["N"] * strategy.dimensions)
+        raise InvalidRequest(f"Strategy {text!r}: a {name!r} has a size such as {name}-{shape}.", param=param)
+    return strategy.of_size(size, verifier)
 
 
 def _verifier(kind: str, param: str) -> VerifierConfig:

@@ -27,12 +27,16 @@ class ParallelStrategy(Strategy, frozen=True):
     """Floor for the request's temperature when n > 1: at temperature 0 all candidates would be the same."""
 
     @property
-    def width(self) -> int:
+    def slots(self) -> int:
         return self.n
 
+    @property
+    def size(self) -> tuple[int, ...]:
+        return (self.n,)
+
     @classmethod
-    def of_width(cls, width: int, verifier: VerifierConfig | None) -> Self:
-        return cls.model_validate({"n": width} | ({} if verifier is None else {"verifier": verifier}))
+    def of_size(cls, size: tuple[int, ...], verifier: VerifierConfig | None) -> Self:
+        return cls.model_validate({"n": size[0]} | ({} if verifier is None else {"verifier": verifier}))
 
     def sampling(self, context: Context) -> Sampling:
         """The request's sampling, warm enough for candidates to differ."""

@@ -36,13 +36,20 @@ class Strategy(BaseModel, ABC, frozen=True, extra="forbid", use_attribute_docstr
     """Short name in model suffixes and headers: `tiny:best-of-16` is alias `best-of` with width 16."""
     needs: ClassVar[Judges | None] = None
     """What its verifier must be able to judge; None when it takes no verifier."""
+    dimensions: ClassVar[int] = 1
+    """Most numbers in its short name: 2 for `beam-4x4`."""
     continues: ClassVar[bool] = False
     """It extends given beginnings of answers, so the engine must take token ids."""
 
     @property
     @abstractmethod
-    def width(self) -> int:
+    def slots(self) -> int:
         """Most candidates that run at once: the slots it takes in the server's queue."""
+
+    @property
+    @abstractmethod
+    def size(self) -> tuple[int, ...]:
+        """The numbers of its short name: 16 of `best-of-16`."""
 
     @property
     def verifier_config(self) -> VerifierConfig | None:
@@ -51,8 +58,11 @@ class Strategy(BaseModel, ABC, frozen=True, extra="forbid", use_attribute_docstr
 
     @classmethod
     @abstractmethod
-    def of_width(cls, width: int, verifier: VerifierConfig | None) -> "Strategy":
-        """The strategy that a short name such as `best-of-16` stands for. Raises pydantic.ValidationError."""
+    def of_size(cls, size: tuple[int, ...], verifier: VerifierConfig | None) -> "Strategy":
+        """The strategy that a short name such as `best-of-16` stands for: 1 to `dimensions` numbers.
+
+        Raises pydantic.ValidationError.
+        """
 
     @abstractmethod
     def run(self, context: Context) -> AsyncGenerator[Event, None]:

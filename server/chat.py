@@ -51,8 +51,8 @@ class Chat(Work):
         return self.deliberation.context.choices
 
     @property
-    def width(self) -> int:
-        return width_of(self.strategy, self.choices)
+    def slots(self) -> int:
+        return slots_of(self.strategy, self.choices)
 
     @property
     def offers_tools(self) -> bool:
@@ -75,9 +75,9 @@ class Chat(Work):
         return self.deliberation.events()
 
 
-def width_of(strategy: Strategy, choices: int) -> int:
+def slots_of(strategy: Strategy, choices: int) -> int:
     """Candidates that run at once; without a search these are the choices."""
-    return choices if strategy.kind == "none" else strategy.width
+    return choices if strategy.kind == "none" else strategy.slots
 
 
 def prepare_chat(server: Server, request: ChatRequest, header: str | None, arrived: float) -> Chat:
@@ -90,7 +90,7 @@ def prepare_chat(server: Server, request: ChatRequest, header: str | None, arriv
     selector = server.selectors[model.name]
     strategy, source = selector.choose(request.strategy, header, suffix, request.reasoning_effort)
     choices = request.n or 1
-    server.admission.check_width(width_of(strategy, choices), "n" if strategy.kind == "none" else source)
+    server.admission.check_width(slots_of(strategy, choices), "n" if strategy.kind == "none" else source)
     seed = draw_seed() if request.seed is None else request.seed
     deliberation = prepare(
         strategy,

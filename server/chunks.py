@@ -53,7 +53,7 @@ class _Writer:
         self._fingerprint = chat.fingerprint
         config = chat.deliberation.verifier_config
         kind = None if config is None else config.kind
-        self._progress = Progress(chat.log, chat.width, kind, chat.server.settings.progress_seconds)
+        self._progress = Progress(chat.log, chat.slots, kind, chat.server.settings.progress_seconds)
         self._live: dict[int, LiveChoice] = {}
         self._called: dict[int, int] = {}
         """Index of each choice's last call."""

@@ -34,7 +34,8 @@ def write_strategy(strategy: Strategy) -> str:
     One whose JSON is too long for a header is named without its options.
     """
     verifier = "" if strategy.verifier_config is None else f"@{strategy.verifier_config.kind}"
-    short = strategy.alias if strategy.kind == "none" else f"{strategy.alias}-{strategy.width}{verifier}"
+    size = "x".join(map(str, strategy.size))
+    short = strategy.alias if strategy.kind == "none" else f"{strategy.alias}-{size}{verifier}"
     config = json.dumps(strategy.describe(), separators=(",", ":"))
     return short if _reads_as(short, strategy) or len(config) > _LONGEST_HEADER else config
 
@@ -110,4 +111,4 @@ def _lacks_verifier(strategy: Strategy, model: ServedModel) -> bool:
 
 def _runnable(strategy: Strategy, model: ServedModel) -> Strategy:
     """The strategy, or a majority vote of the same width where its verifier is missing."""
-    return MajorityVote(n=strategy.width) if _lacks_verifier(strategy, model) else strategy
+    return MajorityVote(n=strategy.slots) if _lacks_verifier(strategy, model) else strategy

@@ -33,7 +33,7 @@ class Work(ABC):
 
     @property
     @abstractmethod
-    def width(self) -> int:
+    def slots(self) -> int:
         """Slots it takes."""
 
     @property
@@ -53,7 +53,7 @@ class Work(ABC):
     @contextmanager
     def admitted(self) -> Generator[None]:
         """Hold this request's slots. Raises Overloaded."""
-        with self.server.admission.slots(self.width):
+        with self.server.admission.slots(self.slots):
             self.meter.started()
             yield
 
@@ -65,4 +65,4 @@ class Work(ABC):
                 self.log.add(event)
                 self.meter.saw(event)
                 yield event
-        self.meter.answered(self.kind, self.width, self.prompt_tokens, self.log)
+        self.meter.answered(self.kind, self.slots, self.prompt_tokens, self.log)

@@ -79,7 +79,7 @@ class _Bench:
             questions,
             replace(self.resources, policy=policy, scorer="verifier"),
             sampling,
-            concurrency=max(1, _IN_FLIGHT // parsed.width),
+            concurrency=max(1, _IN_FLIGHT // parsed.slots),
             done=lambda _: self.bars.advance(bar),
         )
 

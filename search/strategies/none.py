@@ -18,12 +18,16 @@ class NoSearch(Strategy, frozen=True):
     alias: ClassVar[str] = "none"
 
     @property
-    def width(self) -> int:
+    def slots(self) -> int:
         return 1
 
+    @property
+    def size(self) -> tuple[int, ...]:
+        return (1,)
+
     @classmethod
-    def of_width(cls, width: int, verifier: VerifierConfig | None) -> "NoSearch":
-        return cls.model_validate({} if width == 1 and verifier is None else {"n": width, "verifier": verifier})
+    def of_size(cls, size: tuple[int, ...], verifier: VerifierConfig | None) -> "NoSearch":
+        return cls.model_validate({} if size == (1,) and verifier is None else {"n": size[0], "verifier": verifier})
 
     async def run(self, context: Context) -> AsyncGenerator[Event, None]:
         builders = [SampleBuilder() for _ in range(context.choices)]

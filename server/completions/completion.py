@@ -50,7 +50,7 @@ class Completion(Work):
         return "none"
 
     @property
-    def width(self) -> int:
+    def slots(self) -> int:
         return len(self.prompts) * self.request.samples
 
     @property
@@ -99,7 +99,7 @@ class Completion(Work):
 
     async def _unsampled(self) -> AsyncGenerator[Event, None]:
         """Samples of no tokens."""
-        for index in range(self.width):
+        for index in range(self.slots):
             yield Streamed(index, Delta(index, finish=_NOTHING))
             yield Sampled(index, Sample("", (), (), _NOTHING))
 
