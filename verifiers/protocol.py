@@ -37,19 +37,6 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
-    """One answer, or the beginning of one."""
-
-    text: str
-    token_ids: tuple[int, ...] | None = None
-    """As sampled, under the policy's tokenizer; None for a text from outside."""
-    logprobs: tuple[float, ...] | None = None
-    """Of each token under the policy, in nats."""
-    finished: bool = True
-    """It ended by itself; False when it was cut by length or is still a partial chain."""
-
-
-@dataclass(frozen=True, slots=True)
 class Verdict:
     """What a verifier says of one candidate."""
 
@@ -62,6 +49,8 @@ class Verdict:
     reason: str = ""
     """For people: what was found, or why nothing could be decided."""
     status: Literal["ok", "unavailable", "timeout"] = "ok"
+    evidence: tuple[float, ...] = ()
+    """For the same verifier alone: what it found and need not look for again once the chain has grown."""
 
     @classmethod
     def decided(cls, passed: bool, reason: str = "", steps: tuple[float, ...] = ()) -> "Verdict":
@@ -72,6 +61,26 @@ class Verdict:
     def undecided(cls, reason: str, status: Literal["unavailable", "timeout"] = "unavailable") -> "Verdict":
         """No judgement, and why."""
         return cls(None, None, (), reason, status)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One answer, or the beginning of one."""
+
+    text: str
+    token_ids: tuple[int, ...] | None = None
+    """As sampled, under the policy's tokenizer; None for a text from outside."""
+    logprobs: tuple[float, ...] | None = None
+    """Of each token under the policy, in nats."""
+    finished: bool = True
+    """It ended by itself; False when it was cut by length or is still a partial chain."""
+    earlier: Verdict | None = None
+    """What the same verifier said of a beginning of this candidate, so that it reads only what is new."""
+
+    @property
+    def evidence(self) -> tuple[float, ...]:
+        """What the same verifier found already."""
+        return () if self.earlier is None else self.earlier.evidence
 
 
 class Verifier(Protocol):
@@ -99,6 +108,8 @@ class Resources:
     """Reward models by name."""
     reward_model: str | None = None
     """Name of the policy's companion among them, where it has one."""
+    step_separator: str = "\n\n"
+    """What the policy puts between two steps of an answer."""
 
 
 class VerifierConfig(BaseModel, ABC, frozen=True, extra="forbid", use_attribute_docstrings=True):
