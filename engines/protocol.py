@@ -305,13 +305,15 @@ class SampleBuilder:
         self.logprobs += delta.logprobs
         self.top_logprobs += delta.top_logprobs
         self.unseen_tokens += delta.unseen_tokens
-        if delta.finish is None:
-            return None
+        return None if delta.finish is None else self.ended(delta.finish)
+
+    def ended(self, finish: Finish) -> Sample:
+        """What there is, as a sample that ended so."""
         return Sample(
             "".join(self.texts),
             tuple(self.token_ids),
             tuple(self.logprobs),
-            delta.finish,
+            finish,
             tuple(self.top_logprobs),
             self.unseen_tokens,
         )

@@ -2,12 +2,16 @@
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from deliberate.engines.errors import InvalidRequest
-from deliberate.engines.protocol import Conversation, Engine, Message, Prompt, Sampling
-from deliberate.search.events import Event
+from deliberate.engines.protocol import Conversation, Engine, Sampling
+from deliberate.search.asking import Preparation, opening
+from deliberate.search.budget import Budget, BudgetedEngine, BudgetedVerifier, Limits
+from deliberate.search.events import Chosen, Event
 from deliberate.search.strategy import Context, Strategy
+from deliberate.search.templating import prompt_of, template_messages
+from deliberate.search.transform import PromptTransform
 from deliberate.verifiers.protocol import Judges, Problem, Resources, Verifier, VerifierConfig
 from deliberate.verifiers.registry import VERIFIERS
 
@@ -20,12 +24,27 @@ class Deliberation:
     verifier_config: VerifierConfig | None
     """What really judges: the request's verifier or the model's default."""
     context: Context
+    conversation: Conversation
+    """As the caller sent it."""
+    transforms: tuple[PromptTransform, ...] = ()
+    """Change the conversation, one after another."""
 
     async def events(self) -> AsyncGenerator[Event, None]:
-        """The search itself; closing the generator stops all its work."""
-        async with aclosing(self.strategy.run(self.context)) as events:
+        """What the transforms ask, then the search itself; closing the generator stops all its work."""
+        preparation = Preparation(self.context, self.transforms, self.conversation)
+        async with aclosing(preparation.events()) as events:
             async for event in events:
                 yield event
+        async with aclosing(self.strategy.run(preparation.context)) as events:
+            async for event in events:
+                yield self._with_limit(event) if isinstance(event, Chosen) else event
+
+    def _with_limit(self, chosen: Chosen) -> Chosen:
+        """The choice, saying what ended the search where the budget did."""
+        budget = self.context.budget
+        if budget.ended is None:
+            return chosen
+        return replace(chosen, limit=budget.ended, reason=f"{budget.describe()}; {chosen.reason}")
 
 
 def prepare(
@@ -34,14 +53,17 @@ def prepare(
     sampling: Sampling,
     resources: Resources,
     *,
+    transforms: Sequence[PromptTransform] = (),
+    limits: Limits | None = None,
     default_verifier: VerifierConfig | None = None,
     choices: int = 1,
 ) -> Deliberation:
     """Check a request and make its search ready, before any token is generated.
 
-    `resources.policy` names the engine that samples. Raises InvalidRequest when the engine cannot do what the strategy
-    needs, the strategy lacks a verifier, the verifier cannot judge what the strategy needs, or more choices are wanted
-    than candidates sampled.
+    `resources.policy` names the engine that samples. Where the transforms ask the model something, the context's prompt
+    is their first question until the search runs. Raises InvalidRequest when the engine cannot do what the strategy
+    needs, the strategy lacks a verifier, the verifier cannot judge what the strategy needs, more choices are wanted
+    than candidates sampled, or a transform cannot change the conversation.
     """
     assert resources.policy is not None, "a search needs a policy"
     engine = resources.engines[resources.policy]
@@ -55,16 +77,20 @@ def prepare(
             f"ask for at most {strategy.slots}, or widen the strategy.",
             param="n",
         )
-    messages = template_messages(conversation.messages)
-    ids = engine.tokenizer.apply_chat_template(messages) if engine.capabilities.token_ids else ()
-    prompt = Prompt(tuple(ids), conversation)
-    problem = Problem(messages, prompt.token_ids)
-    return Deliberation(strategy, config, Context(problem, prompt, engine, sampling, verifier, choices))
-
-
-def template_messages(messages: Sequence[Message]) -> tuple[Message, ...]:
-    """As chat templates and verifiers read them: a content of null, beside calls of tools, is no text."""
-    return tuple({**message, "content": message.get("content") or ""} for message in messages)
+    prompt = prompt_of(engine, opening(transforms, conversation))
+    problem = Problem(template_messages(conversation.messages), prompt.token_ids)
+    budget = Budget(limits)
+    context = Context(
+        problem,
+        prompt,
+        BudgetedEngine(engine, budget),
+        sampling,
+        None if verifier is None else BudgetedVerifier(verifier, budget),
+        choices,
+        resources.step_separator,
+        budget,
+    )
+    return Deliberation(strategy, config, context, conversation, tuple(transforms))
 
 
 def _check_engine(strategy: Strategy, engine: Engine, name: str) -> None:

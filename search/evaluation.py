@@ -12,6 +12,7 @@ from deliberate.engines.protocol import Conversation, Message, Sampling
 from deliberate.search.deliberation import prepare
 from deliberate.search.log import Log
 from deliberate.search.strategy import Strategy
+from deliberate.search.transform import PromptTransform
 from deliberate.verifiers.protocol import Resources, VerifierConfig
 
 
@@ -80,6 +81,7 @@ async def evaluate(
     resources: Resources,
     sampling: Sampling,
     *,
+    transforms: Sequence[PromptTransform] = (),
     default_verifier: VerifierConfig | None = None,
     concurrency: int = 16,
     done: Callable[[Outcome], None] = lambda outcome: None,
@@ -94,7 +96,7 @@ async def evaluate(
     async def ask(question: Question) -> Outcome:
         seeded = sampling.model_copy(update={"seed": question_seed(sampling.seed, question.id)})
         async with turnstile:
-            outcome = await _ask(strategy, question, resources, seeded, default_verifier)
+            outcome = await _ask(strategy, question, resources, seeded, transforms, default_verifier)
         done(outcome)
         return outcome
 
@@ -114,10 +116,16 @@ async def _ask(
     question: Question,
     resources: Resources,
     sampling: Sampling,
+    transforms: Sequence[PromptTransform],
     default_verifier: VerifierConfig | None,
 ) -> Outcome:
     deliberation = prepare(
-        strategy, Conversation(tuple(question.messages)), sampling, resources, default_verifier=default_verifier
+        strategy,
+        Conversation(tuple(question.messages)),
+        sampling,
+        resources,
+        transforms=transforms,
+        default_verifier=default_verifier,
     )
     log = Log()
     async with aclosing(deliberation.events()) as events:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from deliberate.engines.protocol import Sample
-from deliberate.search.events import Cancelled, Chosen, Event, Failed, Sampled, Scored
+from deliberate.search.events import Cancelled, Chosen, Completed, Event, Failed, Prompted, Sampled, Scored
 from deliberate.verifiers.answers import final_answer
 from deliberate.verifiers.equivalence import answer_key
 from deliberate.verifiers.protocol import Verdict
@@ -17,6 +17,7 @@ class CandidateRecord:
     index: int
     status: Literal["finished", "truncated", "cancelled", "failed"]
     tokens: int
+    """Its length. Chains of steps share the tokens of the steps that they share."""
     sample: Sample | None = None
     """Set when it was finished or truncated."""
     verdict: Verdict | None = None
@@ -35,21 +36,28 @@ class Log:
     def __init__(self) -> None:
         self.events: list[Event] = []
         self._records: dict[int, CandidateRecord] = {}
+        self._verdicts: dict[int, Verdict] = {}
         self._chosen: Chosen | None = None
+        self._prompt_tokens: int | None = None
+        self.completion_tokens = 0
+        """Every token that was generated for the search, whatever became of it."""
 
     def add(self, event: Event) -> None:
         """Append one event, in order."""
         self.events.append(event)
+        self.completion_tokens += event.spent
         match event:
-            case Sampled(index, sample):
+            case Sampled(index, sample) | Completed(index, sample):
                 status = "finished" if sample.finish.reason == "stop" else "truncated"
                 self._records[index] = CandidateRecord(index, status, sample.tokens, sample)
-            case Cancelled(index, tokens):
+            case Cancelled(index, tokens, parent=None):
                 self._records[index] = CandidateRecord(index, "cancelled", tokens)
-            case Failed(index, tokens, detail):
+            case Failed(index, tokens, detail, parent=None):
                 self._records[index] = CandidateRecord(index, "failed", tokens, detail=detail)
             case Scored(index, verdict):
-                self._records[index] = replace(self._records[index], verdict=verdict)
+                self._verdicts[index] = verdict
+            case Prompted(tokens):
+                self._prompt_tokens = tokens
             case Chosen():
                 self._chosen = event
             case _:
@@ -63,19 +71,14 @@ class Log:
 
     @property
     def candidates(self) -> list[CandidateRecord]:
-        """All candidates that came to an end of some kind, by index."""
-        return [self._records[i] for i in sorted(self._records)]
-
-    @property
-    def completion_tokens(self) -> int:
-        """Tokens of all candidates, whatever became of them."""
-        return sum(record.tokens for record in self._records.values())
+        """All candidates that came to an end of some kind, by index; steps of a tree are none."""
+        return [replace(self._records[i], verdict=self._verdicts.get(i)) for i in sorted(self._records)]
 
     @property
     def prompt_tokens(self) -> int | None:
-        """Length of the prompt as the engine counted it, where it did."""
-        samples = [record.sample for record in self._records.values() if record.sample is not None]
-        return next((s.finish.prompt_tokens for s in samples if s.finish.prompt_tokens is not None), None)
+        """Length of the prompt, where the engine counted it or the search made it."""
+        counts = [record.sample.finish.prompt_tokens for record in self._records.values() if record.sample is not None]
+        return next((count for count in counts if count is not None), self._prompt_tokens)
 
     def sample(self, index: int) -> Sample:
         """The text of a candidate that was chosen."""

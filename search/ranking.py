@@ -10,7 +10,7 @@ from statistics import fmean
 
 from deliberate.engines.protocol import Sample
 from deliberate.search.errors import every_sample_failed
-from deliberate.search.events import Choice, Event, Failed, Sampled
+from deliberate.search.events import Choice, Completed, Event, Failed, Sampled
 from deliberate.verifiers.answers import final_answer
 from deliberate.verifiers.equivalence import answer_key
 
@@ -34,7 +34,7 @@ class Ballot:
         return f"text:{self.sample.text.strip()}" if self.answer is None else f"answer:{self.answer}"
 
 
-def ballot(event: Sampled) -> Ballot:
+def ballot(event: Sampled | Completed) -> Ballot:
     """A candidate with the answer read from it."""
     return Ballot(event.index, event.sample, _read_answer(event.sample.text))
 

@@ -2,12 +2,13 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from pydantic import BaseModel
 
 from deliberate.engines.protocol import Engine, Prompt, Sampling
+from deliberate.search.budget import Budget
 from deliberate.search.events import Event
 from deliberate.verifiers.protocol import Judges, Problem, Verifier, VerifierConfig
 
@@ -26,6 +27,10 @@ class Context:
     """Built from the strategy's verifier config; set whenever the strategy needs one."""
     choices: int = 1
     """How many answers the reply wants, OpenAI's `n`."""
+    step_separator: str = "\n\n"
+    """What the model puts between two steps of an answer."""
+    budget: Budget = field(default_factory=Budget)
+    """What the search may spend; engine and verifier keep to it by themselves."""
 
 
 class Strategy(BaseModel, ABC, frozen=True, extra="forbid", use_attribute_docstrings=True):

@@ -1,0 +1,176 @@
+"""What a search may spend: tokens, candidates, time. Enforced in the middle of a step, for every strategy alike."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from time import monotonic
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import BaseModel, Field, FiniteFloat
+
+from deliberate.engines.protocol import (
+    Capabilities,
+    Delta,
+    Engine,
+    EngineStats,
+    Finish,
+    Prompt,
+    Sampling,
+    Tokenizer,
+)
+from deliberate.verifiers.protocol import Candidate, Judges, Problem, Verdict, Verifier
+
+Limit: TypeAlias = Literal["max_candidates", "max_tokens_total", "deadline_s"]
+
+_CUT = "cut by the budget"
+
+
+class Limits(BaseModel, frozen=True, extra="forbid", use_attribute_docstrings=True):
+    """Where a search ends at the latest. The best answer until then is the reply, which says what ended it."""
+
+    max_candidates: Annotated[int, Field(ge=1)] | None = None
+    """Whole candidates: a search over steps ends with this many."""
+    max_tokens_total: Annotated[int, Field(ge=1)] | None = None
+    """New tokens of all candidates and steps together, those that were dropped too."""
+    deadline_s: Annotated[FiniteFloat, Field(gt=0)] | None = None
+    """Seconds from the request's arrival."""
+
+
+class Budget:
+    """What is left of the limits. Time counts from here on."""
+
+    def __init__(self, limits: Limits | None = None) -> None:
+        self.limits = limits or Limits()
+        self.ended: Limit | None = None
+        """The limit that was reached first."""
+        self.tokens = 0
+        """Spent so far."""
+        self._candidates = 0
+        seconds = self.limits.deadline_s
+        self._deadline = None if seconds is None else monotonic() + seconds
+        self._waiting: set[asyncio.Timeout] = set()
+
+    def spend(self, tokens: int) -> None:
+        """Count new tokens."""
+        self.tokens += tokens
+        limit = self.limits.max_tokens_total
+        if limit is not None and self.tokens >= limit:
+            self.end("max_tokens_total")
+
+    def candidate_ended(self) -> None:
+        """Count a whole candidate."""
+        self._candidates += 1
+        if self._candidates == self.limits.max_candidates:
+            self.end("max_candidates")
+
+    def end(self, limit: Limit) -> None:
+        """Nothing is generated from here on; what waits for tokens is woken."""
+        self.ended = self.ended or limit
+        for timeout in self._waiting:
+            timeout.reschedule(asyncio.get_running_loop().time())
+
+    async def wait(self, deltas: AsyncGenerator[Delta, None]) -> Delta | None:
+        """The next delta; None where the budget ends first. Raises StopAsyncIteration at the end."""
+        if self.ended is not None:
+            return None
+        timeout = asyncio.timeout(self.seconds_left())
+        try:
+            async with timeout:
+                self._waiting.add(timeout)
+                return await anext(deltas)
+        except TimeoutError:
+            if not timeout.expired():
+                raise
+            self.end("deadline_s")
+            return None
+        finally:
+            self._waiting.discard(timeout)
+
+    def seconds_left(self) -> float | None:
+        """Until the deadline; None without one."""
+        return None if self._deadline is None else max(0.0, self._deadline - monotonic())
+
+    def describe(self) -> str:
+        """What ended the search, in a sentence; it has ended."""
+        assert self.ended is not None, "only of a budget that ended"
+        return f"{self.ended} = {getattr(self.limits, self.ended):g} was reached"
+
+
+def was_cut(finish: Finish) -> bool:
+    """Whether the budget ended this sample."""
+    return finish.detail == _CUT
+
+
+class BudgetedEngine:
+    """An engine whose samples end, as if by length, where the budget does."""
+
+    def __init__(self, engine: Engine, budget: Budget) -> None:
+        self._engine = engine
+        self._budget = budget
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return self._engine.capabilities
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        return self._engine.tokenizer
+
+    @property
+    def stats(self) -> EngineStats:
+        return self._engine.stats
+
+    @property
+    def failure(self) -> BaseException | None:
+        return self._engine.failure
+
+    @property
+    def sampling_defaults(self) -> Mapping[str, float]:
+        return self._engine.sampling_defaults
+
+    async def generate(self, prompt: Prompt, sampling: Sampling, n: int = 1) -> AsyncGenerator[Delta, None]:
+        if self._budget.limits.max_tokens_total is not None:
+            sampling = sampling.model_copy(update={"stream_interval": 1})
+        running = dict.fromkeys(range(n))
+        async with aclosing(self._engine.generate(prompt, sampling, n)) as deltas:
+            while running and (delta := await self._budget.wait(deltas)) is not None:
+                self._budget.spend(len(delta.token_ids) + delta.unseen_tokens)
+                if delta.finish is not None:
+                    del running[delta.index]
+                yield delta
+        for index in running:
+            yield Delta(index, finish=Finish("length", detail=_CUT))
+
+    async def score(self, sequences: Sequence[Sequence[int]], starts: Sequence[int]) -> list[tuple[float, ...]]:
+        return await self._engine.score(sequences, starts)
+
+    async def next_logprobs(
+        self, sequences: Sequence[Sequence[int]], positions: Sequence[Sequence[int]], tokens: Sequence[int]
+    ) -> list[tuple[tuple[float, ...], ...]]:
+        return await self._engine.next_logprobs(sequences, positions, tokens)
+
+    async def close(self) -> None:
+        await self._engine.close()
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetedVerifier:
+    """A verifier that has decided nothing where the deadline passes first."""
+
+    verifier: Verifier
+    budget: Budget
+
+    @property
+    def judges(self) -> Judges:
+        return self.verifier.judges
+
+    async def verify(self, problem: Problem, candidates: Sequence[Candidate]) -> list[Verdict]:
+        timeout = asyncio.timeout(self.budget.seconds_left())
+        try:
+            async with timeout:
+                return await self.verifier.verify(problem, candidates)
+        except TimeoutError:
+            if not timeout.expired():
+                raise
+            return [Verdict.undecided("the deadline passed", "timeout")] * len(candidates)
