@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from deliberate.engines.protocol import Engine, Prompt, Sampling
 from deliberate.search.budget import Budget
 from deliberate.search.events import Event
-from deliberate.verifiers.protocol import Judges, Problem, Verifier, VerifierConfig
+from deliberate.verifiers.protocol import STEP_SEPARATOR, Judges, Problem, Verifier, VerifierConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Context:
     """Built from the strategy's verifier config; set whenever the strategy needs one."""
     choices: int = 1
     """How many answers the reply wants, OpenAI's `n`."""
-    step_separator: str = "\n\n"
+    step_separator: str = STEP_SEPARATOR
     """What the model puts between two steps of an answer."""
     budget: Budget = field(default_factory=Budget)
     """What the search may spend; engine and verifier keep to it by themselves."""

@@ -72,6 +72,7 @@ def load_models(
             scorer=judge if isinstance(judge, Scorer) else None,
             reward_model=judge if isinstance(judge, RewardModel) else None,
             root=source.path,
+            step_separator=source.step_separator,
         )
         for name, engine in _load(source, options).items()
     ]

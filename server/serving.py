@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from deliberate.engines.errors import EngineStopped, Overloaded, UnknownName
 from deliberate.engines.protocol import Engine, TokenScorer
-from deliberate.verifiers.protocol import Resources, VerifierConfig
+from deliberate.verifiers.protocol import STEP_SEPARATOR, Resources, VerifierConfig
 from deliberate.verifiers.workers import WorkerPool
 
 
@@ -37,6 +37,8 @@ class ServedModel:
     reward_model: RewardModel | None = None
     root: str | None = None
     """What it was loaded from, where that is known."""
+    step_separator: str = STEP_SEPARATOR
+    """What it puts between two steps of an answer."""
     default_verifier: VerifierConfig | None = None
     """Judges where a request's strategy names no verifier."""
 
@@ -98,6 +100,7 @@ class Pool:
             scorer=scorer,
             scorers=self._scorers,
             reward_model=reward_model,
+            step_separator=model.step_separator,
         )
 
     def check_alive(self) -> None:

@@ -3,9 +3,11 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from deliberate.engines.errors import InvalidRequest
 from deliberate.models import bundled_models
+from deliberate.verifiers.protocol import STEP_SEPARATOR
 
 DEFAULT_MODEL = "tiny"
 
@@ -19,6 +21,8 @@ class ModelSource:
     path: str
     """A folder, an id on the hub, or the upstreams' addresses."""
     companion: str | None = None
+    step_separator: str = STEP_SEPARATOR
+    """What the model puts between two steps of an answer."""
 
 
 def find_model(model: str, *, name: str | None = None, companion: str | None = None) -> ModelSource:
@@ -32,7 +36,11 @@ def find_model(model: str, *, name: str | None = None, companion: str | None = N
         if model == DEFAULT_MODEL:
             raise InvalidRequest("The bundled model is missing; `deliberate train tiny` makes it.", param="model")
         return ModelSource(name or model, model, companion)
-    return ModelSource(name or folder.resolve().name, str(folder), companion or _recorded_companion(folder))
+    record = _record(folder)
+    if companion is None and "verifier" in record:
+        companion = record["verifier"] and str(folder.parent / record["verifier"])
+    separator = record.get("step_separator", STEP_SEPARATOR)
+    return ModelSource(name or folder.resolve().name, str(folder), companion, separator)
 
 
 def alternatives() -> str:
@@ -40,13 +48,10 @@ def alternatives() -> str:
     return f"Bundled models: {', '.join(bundled_models()) or 'none'}; or give a folder, or a Hugging Face id."
 
 
-def _recorded_companion(folder: Path) -> str | None:
-    """The folder beside it that its record names as its verifier."""
+def _record(folder: Path) -> dict[str, Any]:
+    """What training wrote down of the model; empty for models from elsewhere."""
     record = folder / "deliberate.json"
-    if not record.is_file():
-        return None
-    name = json.loads(record.read_text(encoding="utf-8")).get("verifier")
-    return None if name is None else str(folder.parent / name)
+    return json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
 
 
 def _looks_like_a_folder(model: str) -> bool:

@@ -14,6 +14,9 @@ from pydantic import BaseModel, Field, FiniteFloat
 from deliberate.engines.protocol import Engine, Message, TokenScorer
 from deliberate.verifiers.workers import WorkerPool
 
+STEP_SEPARATOR = "\n\n"
+"""What models put between two steps of an answer, unless something else is known of them."""
+
 
 class Judges(StrEnum):
     """What a verifier can say something about. Each level can do what those before it can."""
@@ -108,7 +111,7 @@ class Resources:
     """Reward models by name."""
     reward_model: str | None = None
     """Name of the policy's companion among them, where it has one."""
-    step_separator: str = "\n\n"
+    step_separator: str = STEP_SEPARATOR
     """What the policy puts between two steps of an answer."""
 
 
