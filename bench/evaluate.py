@@ -9,6 +9,7 @@ from deliberate.search.evaluation import Evaluation, Outcome, Question, evaluate
 from deliberate.search.recording import RecordingEngine
 from deliberate.search.registry import parse_strategy
 from deliberate.search.strategy import Strategy
+from deliberate.search.transform import PromptTransform
 from deliberate.server.serving import ServedModel
 from deliberate.training.tasks import Task, as_question
 from deliberate.verifiers.protocol import Resources
@@ -76,6 +77,7 @@ async def measure(
     n: int,
     sampling: Sampling,
     *,
+    transforms: Sequence[PromptTransform] = (),
     concurrency: int,
     progress: Progress,
 ) -> Report:
@@ -93,6 +95,7 @@ async def measure(
         scorer=model.scorer and model.scorer.name,
         scorers=model.scorers,
         reward_model=model.reward_model and model.reward_model.name,
+        step_separator=model.step_separator,
     )
 
     async def run(strategy: Strategy, label: str, resources: Resources = resources) -> Evaluation:
@@ -101,6 +104,7 @@ async def measure(
             questions,
             resources,
             sampling,
+            transforms=transforms,
             default_verifier=model.default_verifier,
             concurrency=max(1, concurrency // strategy.slots),
             done=progress(label, len(questions)),

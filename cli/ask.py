@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from deliberate.cli.prompt_option import PromptOption, read_prompt
 from deliberate.cli.terminal import told_plainly
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ def ask(
     question: Annotated[str, typer.Argument(help="What to ask.")],
     *,
     strategy: Annotated[str, typer.Option(help="Short name such as vote-8, or JSON.")] = "best-of-16",
+    prompt: PromptOption = None,
     model: Annotated[
         str, typer.Option(help="A bundled model, a folder or a Hugging Face id; with --base-url a served one.")
     ] = "tiny",
@@ -42,7 +44,7 @@ def ask(
 
         deliberate ask "What is 17 * 23?" --strategy adaptive-vote-16@calculator --seed 1
 
-        deliberate ask "..." --base-url http://127.0.0.1:8000/v1 --json
+        deliberate ask "..." --base-url http://127.0.0.1:8000/v1 --prompt r1_template --json
     """
     from deliberate.cli.sources import from_model, from_server
     from deliberate.server.selection import read_strategy
@@ -55,6 +57,7 @@ def ask(
     } | {name: value for name, value in fields.items() if value is not None}
     with told_plainly():
         body["strategy"] = read_strategy(strategy, "--strategy").describe()
+        body["prompt"] = [transform.describe() for transform in read_prompt(prompt)]
         if base_url is not None:
             chunks = from_server(body, base_url, api_key)
         else:

@@ -15,6 +15,7 @@ from rich.table import Table
 
 from deliberate.bench.evaluate import Report, measure, questions_of
 from deliberate.bench.plots import PlotsMissing, accuracy_curves
+from deliberate.cli.prompt_option import PromptOption, read_prompt
 from deliberate.cli.terminal import told_plainly
 from deliberate.engines.errors import UnknownName
 from deliberate.engines.protocol import Sampling
@@ -42,6 +43,7 @@ def evaluate(
     strategies: Annotated[
         str, typer.Option(help="Short names, comma-separated; `best_of_n@calculator` names a verifier.")
     ] = _STRATEGIES,
+    prompt: PromptOption = None,
     model: Annotated[str, typer.Option(help="A bundled model, a folder or a Hugging Face id.")] = "tiny",
     verifier_model: Annotated[str | None, typer.Option(help="Model that scores the candidates.")] = None,
     temperature: Annotated[float, typer.Option(min=0, max=2, help="Of all samples.")] = 0.8,
@@ -59,6 +61,7 @@ def evaluate(
     """
     with told_plainly():
         problems = questions_of(_task(task), split, seed, limit)
+        transforms = read_prompt(prompt)
         names = [name.strip() for name in strategies.split(",") if name.strip()]
         source = find_model(model, companion=verifier_model)
         with console.status(f"Loading {source.path}"):
@@ -67,9 +70,19 @@ def evaluate(
         sampling = Sampling(temperature=temperature, max_tokens=max_tokens, seed=seed)
         with _bars() as bars:
             report = asyncio.run(
-                measure(ready, problems, names, n, sampling, concurrency=2 * max_batch, progress=_bar(bars))
+                measure(
+                    ready,
+                    problems,
+                    names,
+                    n,
+                    sampling,
+                    transforms=transforms,
+                    concurrency=2 * max_batch,
+                    progress=_bar(bars),
+                )
             )
         settings = {"task": task, "split": split, "limit": limit, "seed": seed, "n": n, "temperature": temperature}
+        settings["prompt"] = [transform.describe() for transform in transforms]
         written = _save(report, settings | {"model": source.name}, output)
     if as_json:
         typer.echo(json.dumps(_as_json(report, settings), indent=2))

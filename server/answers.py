@@ -116,6 +116,7 @@ def report(chat: Chat) -> DeliberationReport:
         id=chat.id.replace("chatcmpl-", "dlb-"),
         strategy=chat.strategy.describe(),
         verifier=None if config is None else config.describe(),
+        prompt=[transform.describe() for transform in chat.deliberation.transforms],
         seed=chat.seed,
         candidates=[_candidate(record, ranks) for record in chat.log.candidates],
         tokens=chat.log.completion_tokens,

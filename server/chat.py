@@ -4,8 +4,8 @@ import uuid
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field, replace
 
-from deliberate.engines.errors import ContextOverflow
 from deliberate.engines.protocol import Conversation, Sample
+from deliberate.search.asking import check_fits
 from deliberate.search.deliberation import Deliberation, prepare
 from deliberate.search.events import Event
 from deliberate.search.strategy import Strategy
@@ -97,6 +97,7 @@ def prepare_chat(server: Server, request: ChatRequest, header: str | None, arriv
         _conversation(request, model),
         sampling_of(request, model, seed),
         server.pool.resources(model),
+        transforms=request.prompt or (),
         default_verifier=model.default_verifier,
         choices=choices,
     )
@@ -130,10 +131,9 @@ def _conversation(request: ChatRequest, model: ServedModel) -> Conversation:
 
 
 def _check_context(deliberation: Deliberation) -> None:
-    prompt = len(deliberation.context.prompt.token_ids)
-    length = deliberation.context.engine.capabilities.context_length
-    if length is not None and prompt >= length:
-        raise ContextOverflow(prompt, length)
+    context = deliberation.context
+    param = "prompt" if deliberation.transforms else "messages"
+    check_fits(context.engine.capabilities.context_length, context.prompt, param)
 
 
 def _measured(deliberation: Deliberation, meter: Meter) -> Deliberation:

@@ -3,8 +3,9 @@
 from collections.abc import Callable, Iterator
 from time import perf_counter
 
-from deliberate.search.events import Cancelled, Chosen, Event, Failed, Sampled, Scored
+from deliberate.search.events import Asked, Cancelled, Chosen, Event, Failed, Sampled, Scored
 from deliberate.search.log import Log
+from deliberate.verifiers.answers import after_reasoning
 
 _SHOWN_ANSWERS = 3
 _SHOWN_LENGTH = 40
@@ -31,6 +32,8 @@ class Progress:
         if self._untold_scores and not isinstance(event, Scored):
             yield self._scores()
         match event:
+            case Asked(_, sample):
+                yield self._told(f"Asked first: {shorten(after_reasoning(sample.text))}")
             case Sampled() | Failed():
                 self._ended += 1
                 if self._due() or self._ended == self._width:

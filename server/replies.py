@@ -105,7 +105,7 @@ class Usage(Reply):
     prompt_tokens: int
     """Counted once, however many candidates there are."""
     completion_tokens: int
-    """Of all candidates, whatever became of them."""
+    """Of all candidates, whatever became of them, and of what prompt transforms asked before."""
     total_tokens: int
     completion_tokens_details: CompletionTokensDetails
 
@@ -141,11 +141,13 @@ class DeliberationReport(Reply):
     """What ran, as a request would write it."""
     verifier: dict[str, Any] | None
     """What judged, as a request would write it."""
+    prompt: list[dict[str, Any]]
+    """The prompt transforms, in order, as a request would write them."""
     seed: int
     """Send it as `seed` to get the same answer again."""
     candidates: list[CandidateReport]
     tokens: int
-    """Of all candidates."""
+    """Of all candidates, and of what prompt transforms asked before."""
     reason: str
     """Why the search ended."""
     fallback: str | None

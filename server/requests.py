@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, cast
 from pydantic import Field, WrapValidator, model_validator
 
 from deliberate.engines.errors import InvalidRequest
+from deliberate.search.prompts.registry import MAX_TRANSFORMS, AnyTransform, parse_transforms
 from deliberate.search.registry import AnyStrategy, parse_strategy
 from deliberate.search.strategy import Strategy
+from deliberate.search.transform import PromptTransform
 from deliberate.server.bodies import Refusals, RequestBody
 from deliberate.server.fields import SamplingRequest
 from deliberate.server.messages import ChatMessage
@@ -27,11 +29,19 @@ def _read_strategy(value: Any, handler: Any) -> Strategy:
     return parse_strategy(cast(str | dict[str, Any], value))
 
 
+def _read_prompt(value: Any, handler: Any) -> tuple[PromptTransform, ...]:
+    return parse_transforms(value)
+
+
 if TYPE_CHECKING:
     RequestedStrategy = Strategy
+    RequestedTransforms = tuple[PromptTransform, ...]
 else:
     RequestedStrategy = Annotated[str | AnyStrategy, WrapValidator(_read_strategy)]
-"""A strategy by short name or config."""
+    _Transform = str | AnyTransform
+    _Transforms = Annotated[list[_Transform], Field(max_length=MAX_TRANSFORMS)]
+    RequestedTransforms = Annotated[_Transform | _Transforms, WrapValidator(_read_prompt)]
+"""A strategy by short name or config, and prompt transforms by kind or config."""
 
 
 _FUNCTIONS = "Send tools and tool_choice, which took its place."
@@ -60,6 +70,9 @@ class ChatRequest(SamplingRequest):
     """The conversation."""
     strategy: RequestedStrategy | None = None
     """How to search for the answer: a short name such as `best-of-16@calculator`, or a strategy's config."""
+    prompt: RequestedTransforms | None = None
+    """Changes the conversation before the search, with any strategy: a prompt transform by kind or config, or a list of
+    them, which are applied in order."""
     reasoning_effort: Effort | None = None
     """Picks a strategy by the server's table, when the request names none."""
 

@@ -34,9 +34,13 @@ class Problem:
     """What was asked."""
 
     messages: tuple[Message, ...]
-    """The conversation, in OpenAI's wire format."""
+    """The conversation as its caller sent it, in OpenAI's wire format."""
     prompt_ids: tuple[int, ...] = ()
-    """The conversation as the policy's token ids; empty where there is no policy (texts from outside)."""
+    """The policy's token ids that candidates continue; empty where there is no policy (texts from outside).
+
+    Where prompt transforms changed the conversation they hold the change: a likelihood is a candidate's under what it
+    was drawn from, whose form (examples, tags) would count as unlikely elsewhere, and so are its own log-probabilities
+    and a ratio to the policy's."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,10 +17,9 @@ _LIST_MARK = re.compile(r"[\s*_]*(?:[-•*]|\(?\d{1,3}[.):])\s+")
 class LeastToMost(PromptTransform, frozen=True):
     """Have the model split the question, answer its parts one after another, and then see them beside the question.
 
-    The paper shows the model how other questions are split; here it is told to, and `few_shot` after this transform
-    shows it answers. Each part is asked in the same growing conversation, so that its beginning is read only once. A
-    question that the model does not split is asked as it stands. An answer that `max_tokens` cut goes on as far as it
-    came, one that failed ends the search.
+    The paper shows the model how other questions are split; here it is told to. The parts are asked in one growing
+    conversation, whose beginning is read only once. A question that the model does not split is asked as it stands. An
+    answer that `max_tokens` cut is taken as far as it came; one that failed ends the search.
     """
 
     kind: Literal["least_to_most"] = "least_to_most"

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends
 
 from deliberate.engines.errors import InvalidRequest
 from deliberate.engines.protocol import Engine
-from deliberate.search.deliberation import template_messages
+from deliberate.search.templating import template_messages
 from deliberate.server.replies import DetokenizedText, Tokens
 from deliberate.server.requests import DetokenizeRequest, TokenizeRequest
 from deliberate.server.state import Server, server_of

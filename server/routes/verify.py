@@ -5,7 +5,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
 
-from deliberate.search.deliberation import template_messages
+from deliberate.search.templating import template_messages
 from deliberate.server.lifetime import while_connected
 from deliberate.server.replies import VerdictList, VerdictReply
 from deliberate.server.requests import VerifyRequest

@@ -40,6 +40,16 @@ def test_options_reach_the_server() -> None:
     assert bytes(call.prompt_ids).decode() == "user: Why?\nassistant: "
 
 
+def test_prompts_reach_the_server() -> None:
+    with live() as server:
+        example = {"question": "2 + 2?", "answer": "4"}
+        prompts = ["--prompt", "zero_shot_cot", "--prompt", json.dumps({"kind": "few_shot", "examples": [example]})]
+        ask("Why?", "--base-url", f"{server.url}/v1", "--strategy", "none", *prompts)
+        (call,) = server.engine.calls
+    text = "user: 2 + 2?\nassistant: 4\nuser: Why?\n\nLet's think step by step.\nassistant: "
+    assert bytes(call.prompt_ids).decode() == text
+
+
 def test_json() -> None:
     with live() as server:
         config = '{"kind": "majority_vote", "n": 4}'
@@ -55,6 +65,8 @@ def test_json() -> None:
     [
         (["--strategy", "bestof-4"], "Unknown strategy 'bestof'"),
         (["--strategy", '{"kind": '], "not valid JSON"),
+        (["--prompt", "zero_shot"], "Unknown prompt transform 'zero_shot'"),
+        (["--prompt", '{"kind": '], "--prompt is not valid JSON"),
         (["--model", "huge"], "Unknown model 'huge'"),
         (["--temperature", "7"], "less than or equal to 2"),
     ],

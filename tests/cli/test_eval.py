@@ -42,6 +42,7 @@ def test_figures_as_json_and_files(tmp_path: Path) -> None:
     [
         (["--strategies", "best_of_m"], "Unknown strategy 'best_of_m'"),
         (["--strategies", "best_of_n@oracle"], "Unknown verifier 'oracle'"),
+        (["--prompt", "magic"], "Unknown prompt transform 'magic'"),
         (["--split", "validation"], "validation"),
         (["--model", "./nowhere"], "'./nowhere'"),
     ],
@@ -50,6 +51,13 @@ def test_mistakes_are_told_plainly(arguments: list[str], message: str, tmp_path:
     status, _, error = evaluate(*arguments, "--limit", "1", "--output", str(tmp_path))
     assert status == 2
     assert message in error
+
+
+def test_prompts_change_what_is_measured(tmp_path: Path) -> None:
+    options = ["--limit", "2", "--n", "1", "--strategies", "none", "--output", str(tmp_path), "--json"]
+    plain, asked = (json.loads(evaluate(*options, *more)[1]) for more in ([], ["--prompt", "least_to_most"]))
+    assert (plain["prompt"], asked["prompt"]) == ([], [{"kind": "least_to_most"}])
+    assert plain["results"][0]["tokens"] < asked["results"][0]["tokens"], "what is asked first is counted"
 
 
 def test_an_unknown_task_names_the_known() -> None:
