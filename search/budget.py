@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from time import monotonic
+from time import perf_counter
 from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, Field, FiniteFloat
@@ -38,9 +38,9 @@ class Limits(BaseModel, frozen=True, extra="forbid", use_attribute_docstrings=Tr
 
 
 class Budget:
-    """What is left of the limits. Time counts from here on."""
+    """What is left of the limits. Time counts from `start` (by `perf_counter`), or from now."""
 
-    def __init__(self, limits: Limits | None = None) -> None:
+    def __init__(self, limits: Limits | None = None, start: float | None = None) -> None:
         self.limits = limits or Limits()
         self.ended: Limit | None = None
         """The limit that was reached first."""
@@ -48,7 +48,8 @@ class Budget:
         """Spent so far."""
         self._candidates = 0
         seconds = self.limits.deadline_s
-        self._deadline = None if seconds is None else monotonic() + seconds
+        start = perf_counter() if start is None else start
+        self._deadline = None if seconds is None else start + seconds
         self._waiting: set[asyncio.Timeout] = set()
 
     def spend(self, tokens: int) -> None:
@@ -58,17 +59,23 @@ class Budget:
         if limit is not None and self.tokens >= limit:
             self.end("max_tokens_total")
 
-    def candidate_ended(self) -> None:
-        """Count a whole candidate."""
+    def admit_candidate(self) -> bool:
+        """Count one more whole candidate; False where there are enough."""
+        if self.ended == "max_candidates":
+            return False
         self._candidates += 1
         if self._candidates == self.limits.max_candidates:
             self.end("max_candidates")
+        return True
 
     def end(self, limit: Limit) -> None:
         """Nothing is generated from here on; what waits for tokens is woken."""
-        self.ended = self.ended or limit
+        if self.ended is not None:
+            return
+        self.ended = limit
         for timeout in self._waiting:
-            timeout.reschedule(asyncio.get_running_loop().time())
+            if not timeout.expired():
+                timeout.reschedule(asyncio.get_running_loop().time())
 
     async def wait(self, deltas: AsyncGenerator[Delta, None]) -> Delta | None:
         """The next delta; None where the budget ends first. Raises StopAsyncIteration at the end."""
@@ -89,7 +96,7 @@ class Budget:
 
     def seconds_left(self) -> float | None:
         """Until the deadline; None without one."""
-        return None if self._deadline is None else max(0.0, self._deadline - monotonic())
+        return None if self._deadline is None else max(0.0, self._deadline - perf_counter())
 
     def describe(self) -> str:
         """What ended the search, in a sentence; it has ended."""

@@ -51,11 +51,15 @@ class StepStrategy(Strategy, frozen=True):
         separator = self.step_separator or context.step_separator
         return Tree(context, StepRules(sampling, separator, self.max_steps, self.max_step_tokens, lookahead))
 
-    async def choose(self, tree: Tree, failures: Iterable[Failed], reason: str) -> AsyncGenerator[Event, None]:
+    async def choose(
+        self, tree: Tree, failures: Iterable[Failed], reason: str | None = None
+    ) -> AsyncGenerator[Event, None]:
         """The end of a search: everything that still runs is stopped, then the answers among the chains that ended.
 
         Where none ended, the most promising beginning is the answer, cut by length. Raises SearchFailed without any.
+        `reason` says why the search ends here; without one, the chains ended.
         """
+        reason = reason or f"{len(tree.completed)} chains ended"
         async for event in tree.stop():
             yield event
         if not tree.completed:
@@ -92,9 +96,10 @@ def score_of(node: Node) -> tuple[float, float]:
 
 
 def _most_promising(tree: Tree) -> Node | None:
-    """Of the chains that grew, the best by score; of equals the longest."""
+    """Of the chains with the most steps the best; scores of chains of different lengths do not compare."""
     grown = [node for node in tree.nodes.values() if node is not tree.root]
-    return max(grown, key=lambda node: (score_of(node)[0], len(node.chain.token_ids), -node.index), default=None)
+    followed = [node for node in grown if not node.dropped] or grown
+    return max(followed, key=lambda node: (node.depth, *score_of(node), -node.index), default=None)
 
 
 def _cut(chain: Sample) -> Sample:

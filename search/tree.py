@@ -129,6 +129,11 @@ class Tree:
     def root(self) -> Node:
         return self.nodes[PROMPT]
 
+    @property
+    def judged_candidates(self) -> int:
+        """How many whole candidates the verifier has spoken of."""
+        return sum(node.verdict is not None for node in self.completed)
+
     def expand(self, node: Node, count: int, *, whole: bool = False) -> range:
         """Start `count` further steps after a live chain; their indices, none once the budget is spent.
 
@@ -165,8 +170,8 @@ class Tree:
 
     def complete(self, node: Node) -> None:
         """Count a chain as a whole candidate."""
-        self._say(Completed(node.index, node.chain), node)
-        self.context.budget.candidate_ended()
+        if self.context.budget.admit_candidate():
+            self._say(Completed(node.index, node.chain), node)
 
     async def events(self) -> AsyncGenerator[Event, None]:
         """All that happens, until nothing runs any more. Closing this stops everything."""

@@ -61,9 +61,9 @@ class BeamSearch(StepStrategy, frozen=True):
                 yield event
                 failures += [event] if isinstance(event, Failed) else []
                 beam.hear(event)
-                if len(tree.completed) >= self.slots:
+                if isinstance(event, Scored) and tree.judged_candidates >= self.slots:
                     break
-        async for event in self.choose(tree, failures, f"{len(tree.completed)} chains ended"):
+        async for event in self.choose(tree, failures):
             yield event
 
 
