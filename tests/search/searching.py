@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from deliberate.engines.protocol import Conversation, Sampling
 from deliberate.engines.scripted import Reply, ScriptedEngine
+from deliberate.search.budget import Limits
 from deliberate.search.deliberation import Deliberation, prepare
 from deliberate.search.events import Event
 from deliberate.search.log import Log
@@ -22,7 +23,7 @@ class TableVerifier:
 
     scores: Mapping[str, float]
     asked: list[list[str]] = field(default_factory=list[list[str]])
-    judges: Judges = Judges.OUTCOME
+    judges: Judges = Judges.STEPS
 
     async def verify(self, problem: Problem, candidates: Sequence[Candidate]) -> list[Verdict]:
         self.asked.append([c.text for c in candidates])
@@ -46,10 +47,22 @@ def table(scores: Mapping[str, float]) -> tuple[VerifierConfig, TableVerifier]:
 
 
 def _prepared(
-    strategy: Strategy, engine: ScriptedEngine, verifier: VerifierConfig | None, sampling: Sampling, choices: int
+    strategy: Strategy,
+    engine: ScriptedEngine,
+    verifier: VerifierConfig | None,
+    sampling: Sampling,
+    choices: int = 1,
+    limits: Limits | None = None,
 ) -> Deliberation:
-    resources = Resources(WorkerPool(), {"policy": engine}, policy="policy")
-    return prepare(strategy, Conversation((QUESTION,)), sampling, resources, default_verifier=verifier, choices=choices)
+    return prepare(
+        strategy,
+        Conversation((QUESTION,)),
+        sampling,
+        Resources(WorkerPool(), {"policy": engine}, policy="policy"),
+        limits=limits,
+        default_verifier=verifier,
+        choices=choices,
+    )
 
 
 async def search(
@@ -59,10 +72,12 @@ async def search(
     verifier: VerifierConfig | None = None,
     sampling: Sampling | None = None,
     choices: int = 1,
+    limits: Limits | None = None,
 ) -> Log:
     """The whole log of one search."""
     log = Log()
-    async with aclosing(_prepared(strategy, engine, verifier, sampling or Sampling(), choices).events()) as events:
+    deliberation = _prepared(strategy, engine, verifier, sampling or Sampling(), choices, limits)
+    async with aclosing(deliberation.events()) as events:
         async for event in events:
             log.add(event)
     return log
@@ -73,7 +88,7 @@ async def first_events(
 ) -> list[Event]:
     """The beginning of a search that is then abandoned."""
     seen: list[Event] = []
-    async with aclosing(_prepared(strategy, engine, verifier, Sampling(), 1).events()) as events:
+    async with aclosing(_prepared(strategy, engine, verifier, Sampling()).events()) as events:
         async for event in events:
             seen.append(event)
             if len(seen) == count:
