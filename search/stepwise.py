@@ -23,7 +23,6 @@ MAX_STEPS = 1024
 class StepStrategy(Strategy, frozen=True):
     """A strategy that extends chains by steps and judges them before they end."""
 
-    needs: ClassVar[Judges | None] = Judges.PARTIAL
     continues: ClassVar[bool] = True
 
     verifier: AnyVerifier | None = None
@@ -41,15 +40,22 @@ class StepStrategy(Strategy, frozen=True):
     """Floor for the request's temperature: at temperature 0 all steps that follow a chain would be the same."""
 
     @property
+    def needs(self) -> Judges | None:
+        return Judges.PARTIAL
+
+    @property
     def verifier_config(self) -> VerifierConfig | None:
         return self.verifier
 
-    def plant(self, context: Context, *, lookahead: int = 0) -> Tree:
+    def plant(self, context: Context, *, lookahead: int = 0, judges_beginnings: bool = True) -> Tree:
         """An empty tree under this strategy's rules."""
         temperature = max(context.sampling.temperature, self.min_temperature)
         sampling = context.sampling.model_copy(update={"temperature": temperature})
         separator = self.step_separator or context.step_separator
-        return Tree(context, StepRules(sampling, separator, self.max_steps, self.max_step_tokens, lookahead))
+        rules = StepRules(
+            sampling, separator, self.max_steps, self.max_step_tokens, lookahead, judges_beginnings=judges_beginnings
+        )
+        return Tree(context, rules)
 
     async def choose(
         self, tree: Tree, failures: Iterable[Failed], reason: str | None = None

@@ -39,8 +39,6 @@ class Strategy(BaseModel, ABC, frozen=True, extra="forbid", use_attribute_docstr
     kind: str
     alias: ClassVar[str]
     """Short name in model suffixes and headers: `tiny:best-of-16` is alias `best-of` with width 16."""
-    needs: ClassVar[Judges | None] = None
-    """What its verifier must be able to judge; None when it takes no verifier."""
     dimensions: ClassVar[int] = 1
     """Most numbers in its short name: 2 for `beam-4x4`."""
     continues: ClassVar[bool] = False
@@ -55,6 +53,11 @@ class Strategy(BaseModel, ABC, frozen=True, extra="forbid", use_attribute_docstr
     @abstractmethod
     def size(self) -> tuple[int, ...]:
         """The numbers of its short name: 16 of `best-of-16`."""
+
+    @property
+    def needs(self) -> Judges | None:
+        """What its verifier must be able to judge; None when it takes no verifier."""
+        return None
 
     @property
     def verifier_config(self) -> VerifierConfig | None:

@@ -46,6 +46,8 @@ class StepRules:
     """A step that grows this long ends there, and its chain goes on."""
     lookahead: int = 0
     """Steps that a chain is rolled on at temperature 0 before it is judged."""
+    judges_beginnings: bool = True
+    """Chains are judged after each step, and not only once they ended."""
 
 
 @dataclass(slots=True, eq=False)
@@ -261,7 +263,7 @@ class Tree:
             return
         if node.ended:
             self.complete(node)
-        if self.context.verifier is not None:
+        if self.context.verifier is not None and (node.ended or self.rules.judges_beginnings):
             self._ask(node)
 
     def _state(self, chain: Sample, step: Sample, sampling: Sampling) -> Literal["live", "finished", "truncated"]:
