@@ -32,6 +32,11 @@ def ask(
     seed: Annotated[int | None, typer.Option(help="The same seed gives the same answer.")] = None,
     temperature: Annotated[float | None, typer.Option(help="0 is greedy.", show_default="the model's")] = None,
     max_tokens: Annotated[int | None, typer.Option(help="Most tokens per candidate.")] = None,
+    max_candidates: Annotated[int | None, typer.Option(help="End a search over steps with this many chains.")] = None,
+    max_tokens_total: Annotated[
+        int | None, typer.Option(help="End the search at this many tokens, all candidates together.")
+    ] = None,
+    deadline: Annotated[float | None, typer.Option(help="End the search after this many seconds.")] = None,
     base_url: Annotated[str | None, typer.Option(help="Ask this server, such as http://127.0.0.1:8000/v1.")] = None,
     api_key: Annotated[str, typer.Option(envvar="DELIBERATE_API_KEY", help="Key for the server.")] = "-",
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole search as JSON.")] = False,
@@ -49,7 +54,9 @@ def ask(
     from deliberate.cli.sources import from_model, from_server
     from deliberate.server.selection import read_strategy
 
-    fields = {"temperature": temperature, "seed": seed, "max_tokens": max_tokens}
+    limits = {"max_candidates": max_candidates, "max_tokens_total": max_tokens_total, "deadline_s": deadline}
+    budget = {name: limit for name, limit in limits.items() if limit is not None}
+    fields = {"temperature": temperature, "seed": seed, "max_tokens": max_tokens, "budget": budget or None}
     body: dict[str, Any] = {
         "model": model,
         "messages": [{"role": "user", "content": question}],

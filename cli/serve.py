@@ -111,9 +111,26 @@ def serve(
         int | None,
         typer.Option(min=1, help="Most candidates of one request.", show_default="256", rich_help_panel=_LIMITS),
     ] = None,
+    max_tokens_total: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Most tokens of one request, all its candidates together.",
+            show_default="unlimited",
+            rich_help_panel=_LIMITS,
+        ),
+    ] = None,
+    deadline: Annotated[
+        float | None,
+        typer.Option(
+            help="Seconds after which a search ends with the best answer so far.",
+            show_default="none",
+            rich_help_panel=_LIMITS,
+        ),
+    ] = None,
     request_timeout: Annotated[
         float | None,
-        typer.Option(help="Seconds that a request may take.", show_default="600", rich_help_panel=_LIMITS),
+        typer.Option(help="Seconds after which a request is an error.", show_default="600", rich_help_panel=_LIMITS),
     ] = None,
     drain_timeout: Annotated[
         int | None,
@@ -178,6 +195,8 @@ def serve(
             verifier_upstreams=tuple(verifier_upstream) if verifier_upstream else None,
             queue_limit=queue_limit,
             max_candidates=max_candidates,
+            max_tokens_total=max_tokens_total,
+            deadline_seconds=deadline,
             request_timeout_seconds=request_timeout,
             drain_timeout_seconds=drain_timeout,
             cors_origins=tuple(cors_origin) if cors_origin else None,

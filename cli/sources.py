@@ -4,7 +4,6 @@ import json
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
-from time import perf_counter
 from typing import Any
 
 import httpx
@@ -13,6 +12,7 @@ from rich.console import Console
 
 from deliberate.engines.errors import DeliberateError, InvalidRequest
 from deliberate.search.registry import explain
+from deliberate.server.arrival import Arrival
 from deliberate.server.chat import prepare_chat
 from deliberate.server.chunks import stream
 from deliberate.server.loading import load_model
@@ -46,7 +46,7 @@ async def from_model(
     ready = replace(loaded, default_verifier=default_verifier(settings, loaded))
     pool = Pool([ready], WorkerPool())
     try:
-        chat = prepare_chat(Server.of(settings, pool), request, None, perf_counter())
+        chat = prepare_chat(Server.of(settings, pool), request, Arrival())
         async with aclosing(stream(chat)) as chunks:
             async for chunk in chunks:
                 yield json.loads(chunk)

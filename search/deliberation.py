@@ -55,15 +55,17 @@ def prepare(
     *,
     transforms: Sequence[PromptTransform] = (),
     limits: Limits | None = None,
+    arrived: float | None = None,
     default_verifier: VerifierConfig | None = None,
     choices: int = 1,
 ) -> Deliberation:
     """Check a request and make its search ready, before any token is generated.
 
-    `resources.policy` names the engine that samples. Where the transforms ask the model something, the context's prompt
-    is their first question until the search runs. Raises InvalidRequest when the engine cannot do what the strategy
-    needs, the strategy lacks a verifier, the verifier cannot judge what the strategy needs, more choices are wanted
-    than candidates sampled, or a transform cannot change the conversation.
+    `resources.policy` names the engine that samples; the deadline counts from `arrived` (by `perf_counter`), or from
+    now. Where the transforms ask the model something, the context's prompt is their first question until the search
+    runs. Raises InvalidRequest when the engine cannot do what the strategy needs, the strategy lacks a verifier, the
+    verifier cannot judge what the strategy needs, more choices are wanted than candidates sampled, or a transform
+    cannot change the conversation.
     """
     assert resources.policy is not None, "a search needs a policy"
     engine = resources.engines[resources.policy]
@@ -79,7 +81,7 @@ def prepare(
         )
     prompt = prompt_of(engine, opening(transforms, conversation))
     problem = Problem(template_messages(conversation.messages), prompt.token_ids)
-    budget = Budget(limits)
+    budget = Budget(limits, arrived)
     context = Context(
         problem,
         prompt,

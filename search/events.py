@@ -7,6 +7,7 @@ Cancelled, Failed, Scored and Pruned of steps, which form a tree, and Completed 
 from dataclasses import dataclass
 
 from deliberate.engines.protocol import Delta, Sample
+from deliberate.search.budget import Limit
 from deliberate.verifiers.protocol import Verdict
 
 PROMPT = -1
@@ -37,6 +38,8 @@ class Sampled(Event):
 
     index: int
     sample: Sample
+    seen: tuple[int, ...] = ()
+    """Earlier candidates that it was shown, to improve on them."""
 
     @property
     def spent(self) -> int:
@@ -155,7 +158,7 @@ class Chosen(Event):
     """Why the search ended here, in a sentence."""
     fallback: str | None = None
     """Set when the strategy could not do what it was asked to and chose in another way; says why."""
-    limit: str | None = None
+    limit: Limit | None = None
     """The limit of the budget that ended the search, where one did."""
 
 

@@ -1,10 +1,24 @@
 """Reading a search's events: candidates, token counts and the choice."""
 
+from collections import Counter
 from dataclasses import dataclass, replace
+from time import perf_counter
 from typing import Literal
 
 from deliberate.engines.protocol import Sample
-from deliberate.search.events import Cancelled, Chosen, Completed, Event, Failed, Prompted, Sampled, Scored
+from deliberate.search.budget import Limit
+from deliberate.search.events import (
+    Cancelled,
+    Chosen,
+    Completed,
+    Event,
+    Expanded,
+    Failed,
+    Prompted,
+    Pruned,
+    Sampled,
+    Scored,
+)
 from deliberate.verifiers.answers import final_answer
 from deliberate.verifiers.equivalence import answer_key
 from deliberate.verifiers.protocol import Verdict
@@ -30,11 +44,25 @@ class CandidateRecord:
         return None if self.sample is None else final_answer(self.sample.text)
 
 
+@dataclass(frozen=True, slots=True)
+class StepCounts:
+    """What became of the steps of a search over steps."""
+
+    drawn: int
+    pruned: int
+    """Chains that were not followed any further."""
+    cancelled: int
+    failed: int
+
+
 class Log:
     """Everything a search has said so far."""
 
     def __init__(self) -> None:
         self.events: list[Event] = []
+        self.seconds: list[float] = []
+        """When each was said, since the log was begun."""
+        self._start = perf_counter()
         self._records: dict[int, CandidateRecord] = {}
         self._verdicts: dict[int, Verdict] = {}
         self._chosen: Chosen | None = None
@@ -45,6 +73,7 @@ class Log:
     def add(self, event: Event) -> None:
         """Append one event, in order."""
         self.events.append(event)
+        self.seconds.append(perf_counter() - self._start)
         self.completion_tokens += event.spent
         match event:
             case Sampled(index, sample) | Completed(index, sample):
@@ -70,9 +99,22 @@ class Log:
         return self._chosen
 
     @property
+    def limit(self) -> Limit | None:
+        """The limit of the budget that ended the search, where one did."""
+        return None if self._chosen is None else self._chosen.limit
+
+    @property
     def candidates(self) -> list[CandidateRecord]:
         """All candidates that came to an end of some kind, by index; steps of a tree are none."""
         return [replace(self._records[i], verdict=self._verdicts.get(i)) for i in sorted(self._records)]
+
+    @property
+    def steps(self) -> StepCounts | None:
+        """None of searches over whole answers, which have none."""
+        counts = Counter(type(event) for event in self.events if _of_step(event))
+        if not counts:
+            return None
+        return StepCounts(counts[Expanded], counts[Pruned], counts[Cancelled], counts[Failed])
 
     @property
     def prompt_tokens(self) -> int | None:
@@ -95,3 +137,13 @@ class Log:
                 key = written.setdefault(answer_key(answer), answer)
                 counts[key] = counts.get(key, 0) + 1
         return dict(sorted(counts.items(), key=lambda item: -item[1]))
+
+
+def _of_step(event: Event) -> bool:
+    match event:
+        case Expanded() | Pruned():
+            return True
+        case Cancelled(parent=parent) | Failed(parent=parent):
+            return parent is not None
+        case _:
+            return False

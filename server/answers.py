@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from deliberate.engines.protocol import Finish, Sample
 from deliberate.search.log import CandidateRecord
@@ -18,6 +18,7 @@ from deliberate.server.replies import (
     DeliberationReport,
     FinishReason,
     Logprobs,
+    StepsReport,
     Usage,
 )
 from deliberate.server.tool_calls import Piece, reply_calls, split_calls
@@ -97,20 +98,19 @@ def usage(chat: Chat) -> Usage:
     """Every token of every candidate, and the prompt once."""
     shown = [chat.log.sample(choice.index) for choice in chat.log.chosen.choices]
     completion = chat.log.completion_tokens
-    unseen = completion - sum(sample.tokens for sample in shown)
-    unseen += sum(read_answer(chat, sample).reasoning_tokens for sample in shown)
+    content = sum(sample.tokens - read_answer(chat, sample).reasoning_tokens for sample in shown)
     return Usage(
         prompt_tokens=chat.prompt_tokens,
         completion_tokens=completion,
         total_tokens=chat.prompt_tokens + completion,
-        completion_tokens_details=CompletionTokensDetails(reasoning_tokens=unseen),
+        completion_tokens_details=CompletionTokensDetails(reasoning_tokens=max(0, completion - content)),
     )
 
 
 def report(chat: Chat) -> DeliberationReport:
     """How the answer was found."""
     config = chat.deliberation.verifier_config
-    chosen = chat.log.chosen
+    chosen, steps = chat.log.chosen, chat.log.steps
     ranks = {choice.index: rank for rank, choice in enumerate(chosen.choices)}
     return DeliberationReport(
         id=chat.id.replace("chatcmpl-", "dlb-"),
@@ -119,9 +119,11 @@ def report(chat: Chat) -> DeliberationReport:
         prompt=[transform.describe() for transform in chat.deliberation.transforms],
         seed=chat.seed,
         candidates=[_candidate(record, ranks) for record in chat.log.candidates],
+        steps=None if steps is None else StepsReport(**asdict(steps)),
         tokens=chat.log.completion_tokens,
         reason=chosen.reason,
         fallback=chosen.fallback,
+        limit=chosen.limit,
         seconds=round(chat.meter.seconds, 4),
         verifier_seconds=round(chat.meter.verifier_seconds, 4),
     )

@@ -6,13 +6,17 @@ from dataclasses import dataclass, field, replace
 
 from deliberate.engines.protocol import Conversation, Sample
 from deliberate.search.asking import check_fits
+from deliberate.search.budget import Limits
 from deliberate.search.deliberation import Deliberation, prepare
 from deliberate.search.events import Event
 from deliberate.search.strategy import Strategy
+from deliberate.server.arrival import Arrival
+from deliberate.server.budgets import check_agreement, limits_for, patience_of
 from deliberate.server.metrics import MeasuredVerifier, Meter
 from deliberate.server.reasoning import starts_inside
 from deliberate.server.requests import ChatRequest
 from deliberate.server.sampling import draw_seed, sampling_of
+from deliberate.server.selection import write_strategy
 from deliberate.server.serving import ServedModel
 from deliberate.server.state import Server
 from deliberate.server.tools import NamedTool, check_tools, wire
@@ -80,17 +84,18 @@ def slots_of(strategy: Strategy, choices: int) -> int:
     return choices if strategy.kind == "none" else strategy.slots
 
 
-def prepare_chat(server: Server, request: ChatRequest, header: str | None, arrived: float) -> Chat:
-    """Check a request, before any token is generated. `header` names a strategy; `arrived` is by `perf_counter`.
+def prepare_chat(server: Server, request: ChatRequest, arrival: Arrival) -> Chat:
+    """Check a request, before any token is generated.
 
     Raises InvalidRequest for what the caller must change, EngineStopped when the model is gone.
     """
     model, suffix = server.pool.find(request.model)
     model.check_alive()
     selector = server.selectors[model.name]
-    strategy, source = selector.choose(request.strategy, header, suffix, request.reasoning_effort)
+    strategy, source = selector.choose(request.strategy, arrival.strategy, suffix, request.reasoning_effort)
     choices = request.n or 1
     server.admission.check_width(slots_of(strategy, choices), "n" if strategy.kind == "none" else source)
+    limits = _limits(request, strategy, choices, arrival, server)
     seed = draw_seed() if request.seed is None else request.seed
     deliberation = prepare(
         strategy,
@@ -98,11 +103,13 @@ def prepare_chat(server: Server, request: ChatRequest, header: str | None, arriv
         sampling_of(request, model, seed),
         server.pool.resources(model),
         transforms=request.prompt or (),
+        limits=limits,
+        arrived=arrival.at,
         default_verifier=model.default_verifier,
         choices=choices,
     )
     _check_context(deliberation)
-    meter = Meter(server.metrics, model.name, arrived)
+    meter = Meter(server.metrics, model.name, arrival.at)
     return Chat(
         server=server,
         model=model,
@@ -112,6 +119,16 @@ def prepare_chat(server: Server, request: ChatRequest, header: str | None, arriv
         seed=seed,
         prompt_end=_prompt_end(deliberation),
     )
+
+
+def _limits(request: ChatRequest, strategy: Strategy, choices: int, arrival: Arrival, server: Server) -> Limits:
+    if request.budget is not None:
+        least = choices if strategy.continues else slots_of(strategy, choices)
+        what = f"n = {choices}" if least == choices else f"the strategy {write_strategy(strategy)!r}"
+        check_agreement(request.budget, least, what, request.most_tokens)
+    # A stream is kept alive by comments, so its client does not run out of patience.
+    patience = None if request.stream else patience_of(arrival.read_timeout)
+    return limits_for(request.budget, patience, server.settings)
 
 
 def _prompt_end(deliberation: Deliberation) -> bytes:

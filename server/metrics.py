@@ -30,6 +30,8 @@ class Metrics:
         self.prompt_tokens = self._counter("prompt_tokens", "Prompt tokens of answered requests")
         self.generation_tokens = self._counter("generation_tokens", "Tokens of all candidates of answered requests")
         self.candidates = self._counter("candidates", "Candidates by what became of them", "status")
+        self.steps = self._counter("steps", "Steps that searches over steps have drawn")
+        self.limits = self._counter("budget_limits_reached", "Searches that a limit of their budget ended", "limit")
         self.early_stops = self._counter("early_stops", "Searches that ended before all their candidates had")
         self.tokens_saved = self._counter("tokens_saved", "Tokens that early stops saved, by the mean of the rest")
 
@@ -101,7 +103,11 @@ class Meter:
         metrics.generation_tokens.labels(model).inc(log.completion_tokens)
         for candidate in log.candidates:
             metrics.candidates.labels(model, candidate.status).inc()
-        if (saved := tokens_saved(width, log.candidates)) is not None:
+        if log.limit is not None:
+            metrics.limits.labels(model, log.limit).inc()
+        if log.steps is not None:
+            metrics.steps.labels(model).inc(log.steps.drawn)
+        elif (saved := tokens_saved(width, log.candidates)) is not None:
             metrics.early_stops.labels(model).inc()
             metrics.tokens_saved.labels(model).inc(saved)
 

@@ -50,16 +50,19 @@ class ApiKey:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and self._keys and _address(scope) not in PUBLIC_PATHS:
-            self._check(Headers(scope=scope).get("authorization", ""))
+            scope.setdefault("state", {})["caller"] = self._number_of(Headers(scope=scope).get("authorization", ""))
         await self._app(scope, receive, send)
 
-    def _check(self, header: str) -> None:
+    def _number_of(self, header: str) -> int:
+        """Which key it is."""
         scheme, _, rest = header.partition(" ")
         sent = rest.strip() if scheme.lower() == "bearer" else header.strip()
         if not sent:
             raise Unauthorized("No API key was sent; send it as 'Authorization: Bearer KEY'.")
-        if not any(secrets.compare_digest(sent.encode(), key) for key in self._keys):
+        known = [number for number, key in enumerate(self._keys) if secrets.compare_digest(sent.encode(), key)]
+        if not known:
             raise Unauthorized("The API key is not known here.")
+        return known[0]
 
 
 def _address(scope: Scope) -> str:

@@ -5,6 +5,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 from pydantic_core import to_json
 
+from deliberate.search.budget import Limit
+
 
 class Reply(BaseModel):
     """Base of everything that is sent."""
@@ -133,6 +135,17 @@ class CandidateReport(Reply):
     """Scores of the steps, from verifiers that judge steps."""
 
 
+class StepsReport(Reply):
+    """The steps of a search over steps."""
+
+    drawn: int
+    pruned: int
+    """Chains that were not followed any further."""
+    cancelled: int
+    """Stopped before their end."""
+    failed: int
+
+
 class DeliberationReport(Reply):
     """How the answer was found."""
 
@@ -146,12 +159,17 @@ class DeliberationReport(Reply):
     seed: int
     """Send it as `seed` to get the same answer again."""
     candidates: list[CandidateReport]
+    """Whole answers; of a search over steps the chains that ended."""
+    steps: StepsReport | None
+    """Null of searches over whole answers."""
     tokens: int
-    """Of all candidates, and of what prompt transforms asked before."""
+    """Of all candidates and steps, and of what prompt transforms asked before."""
     reason: str
     """Why the search ended."""
     fallback: str | None
     """Set when the strategy could not do what it was asked to; says what it did instead."""
+    limit: Limit | None
+    """The limit of the budget that ended the search, where one did."""
     seconds: float
     verifier_seconds: float
 

@@ -14,6 +14,7 @@ from deliberate.search.registry import AnyStrategy, parse_strategy
 from deliberate.search.strategy import Strategy
 from deliberate.search.transform import PromptTransform
 from deliberate.server.bodies import Refusals, RequestBody
+from deliberate.server.budgets import RequestBudget
 from deliberate.server.fields import SamplingRequest
 from deliberate.server.messages import ChatMessage
 from deliberate.server.settings import Effort
@@ -73,6 +74,8 @@ class ChatRequest(SamplingRequest):
     prompt: RequestedTransforms | None = None
     """Changes the conversation before the search, with any strategy: a prompt transform by kind or config, or a list of
     them, which are applied in order."""
+    budget: RequestBudget | None = None
+    """Where the search ends at the latest. Default: the server's ceilings."""
     reasoning_effort: Effort | None = None
     """Picks a strategy by the server's table, when the request names none."""
 
@@ -128,6 +131,11 @@ class ChatRequest(SamplingRequest):
     """Only null."""
     verbosity: Any = None
     """Only `medium`."""
+
+    @property
+    def most_tokens(self) -> int | None:
+        """Of one candidate, under whichever name it was sent."""
+        return self.max_completion_tokens or self.max_tokens
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

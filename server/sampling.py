@@ -28,13 +28,12 @@ def sampling_of(request: ChatRequest, model: ServedModel, seed: int) -> Sampling
     """Request first, then the model's generation config, then OpenAI's defaults."""
     if request.logprobs and not model.engine.capabilities.token_ids:
         raise no_tokens(model, "logprobs")
-    max_tokens = request.max_completion_tokens or request.max_tokens
     return read_sampling(
         request,
         model,
         seed=spread(seed),
         top_logprobs=request.top_logprobs,
-        max_tokens=max_tokens,
+        max_tokens=request.most_tokens,
         stream_interval=request.stream_interval,
     )
 

@@ -64,12 +64,17 @@ class Settings(BaseSettings):
     """Candidates that may run or wait at once, over all requests; more get 503 with Retry-After."""
     max_candidates: PositiveInt = 256
     """Most candidates that one request may ask for."""
+    max_tokens_total: PositiveInt | None = None
+    """Most new tokens of one request, all its candidates together; its search ends there with the best answer so far.
+    Requests may set a lower limit."""
+    deadline_seconds: PositiveFloat | None = None
+    """After this long a search ends with the best answer so far. Requests may set an earlier deadline."""
     retry_after_seconds: PositiveInt = 2
     """What an overloaded server asks callers to wait."""
     max_body_bytes: PositiveInt = 4 * 1024 * 1024
     """Largest request body."""
     request_timeout_seconds: PositiveFloat = 600.0
-    """A request that takes longer is stopped."""
+    """A request that takes longer is stopped, with an error."""
     drain_timeout_seconds: PositiveInt = 30
     """After SIGTERM, how long running requests may still take."""
     keep_alive_seconds: PositiveFloat = 5.0
@@ -85,6 +90,11 @@ class Settings(BaseSettings):
     reasoning_effort: dict[Effort, str] = DEFAULT_EFFORTS
     """Strategy for each `reasoning_effort`. One that needs a verifier, on a model that has none, becomes a majority
     vote of the same width."""
+
+    @property
+    def longest_deadline(self) -> float:
+        """Seconds that a request may give itself."""
+        return min(self.deadline_seconds or self.request_timeout_seconds, self.request_timeout_seconds)
 
     @property
     def api_keys(self) -> tuple[str, ...]:

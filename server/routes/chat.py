@@ -1,12 +1,12 @@
 """POST /v1/chat/completions."""
 
 import asyncio
-from time import perf_counter
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Header, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 
 from deliberate.server.answers import complete
+from deliberate.server.arrival import Arrival, arrival_of
 from deliberate.server.chat import prepare_chat
 from deliberate.server.chunks import stream
 from deliberate.server.lifetime import while_connected
@@ -34,13 +34,11 @@ async def chat_completions(
     body: ChatRequest,
     request: Request,
     server: Annotated[Server, Depends(server_of)],
-    strategy: Annotated[
-        str | None, Header(alias=HEADER, description="Like the body's `strategy`: a short name or JSON.")
-    ] = None,
+    arrival: Annotated[Arrival, Depends(arrival_of)],
 ) -> Response:
     """Search for an answer. The strategy: body, then header, then model suffix, then `reasoning_effort`."""
     # In a thread: tokenizing a large prompt takes seconds, in which other streams must go on.
-    chat = await asyncio.to_thread(prepare_chat, server, body, strategy, perf_counter())
+    chat = await asyncio.to_thread(prepare_chat, server, body, arrival)
     headers = {HEADER: write_strategy(chat.strategy)}
     if body.stream:
         return EventStream(chat, stream(chat), headers)
