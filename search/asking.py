@@ -2,13 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
 from dataclasses import replace
 
 from deliberate.engines.errors import ContextOverflow, SearchFailed
-from deliberate.engines.protocol import Conversation, Prompt, Sample, SampleBuilder
+from deliberate.engines.protocol import Conversation, Prompt, Sample
 from deliberate.search.events import Asked, Event, Prompted
-from deliberate.search.sampling import STREAM_INTERVAL
+from deliberate.search.sampling import STREAM_INTERVAL, draw
 from deliberate.search.strategy import Context
 from deliberate.search.templating import prompt_of
 from deliberate.search.transform import Dialogue, PromptTransform, apply_all
@@ -57,12 +56,7 @@ class Preparation:
         sampling = self.context.sampling
         changes = {"structured_output": None, "top_logprobs": 0, "stream_interval": STREAM_INTERVAL}
         sampling = sampling.model_copy(update=changes | {"seed": sampling.seed + number})
-        builder = SampleBuilder()
-        async with aclosing(self.context.engine.generate(prompt, sampling)) as deltas:
-            async for delta in deltas:
-                if (sample := builder.add(delta)) is not None:
-                    return sample
-        raise AssertionError("every sample of an engine ends")
+        return await draw(self.context.engine, prompt, sampling)
 
     async def _prompt(self, conversation: Conversation) -> Prompt:
         engine = self.context.engine

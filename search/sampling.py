@@ -6,7 +6,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, FiniteFloat
 
-from deliberate.engines.protocol import SampleBuilder, Sampling
+from deliberate.engines.protocol import Engine, Prompt, Sample, SampleBuilder, Sampling
 from deliberate.search.events import Cancelled, Event, Failed, Sampled
 from deliberate.search.strategy import Context, Strategy
 from deliberate.verifiers.protocol import VerifierConfig
@@ -73,3 +73,13 @@ class Wave:
         """One event for each candidate that had not ended when the wave was left."""
         for i, builder in self._running.items():
             yield Cancelled(self._first + i, builder.tokens)
+
+
+async def draw(engine: Engine, prompt: Prompt, sampling: Sampling) -> Sample:
+    """One sample."""
+    builder = SampleBuilder()
+    async with aclosing(engine.generate(prompt, sampling)) as deltas:
+        async for delta in deltas:
+            if (sample := builder.add(delta)) is not None:
+                return sample
+    raise AssertionError("every sample of an engine ends")

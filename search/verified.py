@@ -1,9 +1,8 @@
 """What strategies that ask a verifier about whole candidates share."""
 
 from abc import abstractmethod
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
-from typing import ClassVar
 
 from deliberate.search.events import Choice, Chosen, Event, Scored
 from deliberate.search.ranking import Ballot, ballots, by_votes
@@ -20,9 +19,12 @@ class VerifiedStrategy(ParallelStrategy, frozen=True):
     When the verifier can decide nothing at all, the majority decides instead, and the answer says so.
     """
 
-    needs: ClassVar[Judges | None] = Judges.OUTCOME
     verifier: AnyVerifier | None = None
     """Scores the candidates; None takes the served model's default verifier."""
+
+    @property
+    def needs(self) -> Judges | None:
+        return Judges.OUTCOME
 
     @property
     def verifier_config(self) -> VerifierConfig | None:
@@ -43,14 +45,23 @@ class VerifiedStrategy(ParallelStrategy, frozen=True):
         async for event in verdicts(context, candidates):
             scored.append(event)
             yield event
-        choices, fallback = self._choose(candidates, scored)
+        choices, fallback = ranked(candidates, scored, self.rank)
         reason = "; ".join(filter(None, [f"all {self.n} samples ended", undecided(scored)]))
         yield Chosen(tuple(choices[: context.choices]), reason, fallback)
 
-    def _choose(self, candidates: Sequence[Ballot], scored: Sequence[Scored]) -> tuple[list[Choice], str | None]:
-        scores = {s.index: s.verdict.score for s in scored if s.verdict.score is not None}
-        if scores:
-            return self.rank(candidates, scores)
-        choices, fallback = by_votes(candidates)
-        note = f"the verifier could not judge any candidate ({scored[0].verdict.reason}), so the majority decided"
-        return choices, "; ".join(filter(None, [note, fallback]))
+
+Rank = Callable[[Sequence[Ballot], Mapping[int, float]], tuple[list[Choice], str | None]]
+"""Answers from the candidates that count and their scores, and the reason for a fallback."""
+
+
+def ranked(candidates: Sequence[Ballot], scored: Sequence[Scored], rank: Rank) -> tuple[list[Choice], str | None]:
+    """Answers by what the verifier said; where it said nothing of these candidates, by the majority."""
+    counting = {ballot.index for ballot in candidates}
+    of_these = [event for event in scored if event.index in counting]
+    scores = {event.index: event.verdict.score for event in of_these if event.verdict.score is not None}
+    if scores:
+        return rank(candidates, scores)
+    choices, fallback = by_votes(candidates)
+    why = f" ({of_these[0].verdict.reason})" if of_these else ""
+    note = f"the verifier could not judge any candidate{why}, so the majority decided"
+    return choices, "; ".join(filter(None, [note, fallback]))
