@@ -77,10 +77,6 @@ class Revise(Strategy, frozen=True):
         return (self.attempts, self.chains)
 
     @property
-    def needs(self) -> Judges | None:
-        return Judges.OUTCOME
-
-    @property
     def verifier_config(self) -> VerifierConfig | None:
         return self.verifier
 
