@@ -22,6 +22,7 @@ from deliberate.server.replies import (
     Usage,
 )
 from deliberate.server.tool_calls import Piece, reply_calls, split_calls
+from deliberate.server.tracing import traced
 from deliberate.verifiers.tool_calls import ToolCall
 
 
@@ -68,7 +69,7 @@ def finish_reason(finish: Finish, called: bool) -> FinishReason:
 
 async def complete(chat: Chat) -> ChatCompletion:
     """Run the search to its end."""
-    async with aclosing(chat.events()) as events:
+    async with aclosing(traced(chat)) as events:
         async for _ in events:
             pass
     chosen = chat.log.chosen.choices
@@ -113,7 +114,7 @@ def report(chat: Chat) -> DeliberationReport:
     chosen, steps = chat.log.chosen, chat.log.steps
     ranks = {choice.index: rank for rank, choice in enumerate(chosen.choices)}
     return DeliberationReport(
-        id=chat.id.replace("chatcmpl-", "dlb-"),
+        id=chat.deliberation_id,
         strategy=chat.strategy.describe(),
         verifier=None if config is None else config.describe(),
         prompt=[transform.describe() for transform in chat.deliberation.transforms],

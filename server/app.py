@@ -15,7 +15,7 @@ from starlette.middleware.cors import CORSMiddleware
 from deliberate.server.errors import Boundary, reply_with_error
 from deliberate.server.middleware import REQUEST_ID, ApiKey, BodyLimit, RequestId
 from deliberate.server.replies import ErrorReply
-from deliberate.server.routes import chat, completions, models, operations, tokens, verify
+from deliberate.server.routes import chat, completions, deliberations, models, operations, tokens, verify
 from deliberate.server.schema import install_schema
 from deliberate.server.selection import HEADER
 from deliberate.server.serving import Pool, ServedModel
@@ -54,7 +54,7 @@ def create_app(settings: Settings, served: Sequence[ServedModel]) -> FastAPI:
         exception_handlers={HTTPException: reply_with_error, RequestValidationError: reply_with_error},
     )
     app.state.server = server
-    for routes in (chat, completions, models, verify, tokens, operations):
+    for routes in (chat, completions, deliberations, models, verify, tokens, operations):
         app.include_router(routes.router)
     install_schema(app)
     return app

@@ -33,9 +33,16 @@ class Chat(Work):
     request: ChatRequest
     deliberation: Deliberation
     seed: int
+    caller: int | None
+    """Number of the API key that was sent."""
     prompt_end: bytes
     """The last tokens of the prompt, where a template may have opened a chain of thought."""
     id: str = field(default_factory=lambda: f"chatcmpl-{uuid.uuid4().hex}")
+
+    @property
+    def deliberation_id(self) -> str:
+        """Of the search, beside the reply's."""
+        return self.id.replace("chatcmpl-", "dlb-")
 
     @property
     def strategy(self) -> Strategy:
@@ -117,6 +124,7 @@ def prepare_chat(server: Server, request: ChatRequest, arrival: Arrival) -> Chat
         request=request,
         deliberation=_measured(deliberation, meter),
         seed=seed,
+        caller=arrival.caller,
         prompt_end=_prompt_end(deliberation),
     )
 

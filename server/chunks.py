@@ -18,6 +18,7 @@ from deliberate.server.replies import (
     ToolCallDelta,
 )
 from deliberate.server.tool_calls import reply_calls
+from deliberate.server.tracing import traced
 
 PIECE = 64
 """Characters per chunk of an answer that is already complete."""
@@ -37,7 +38,7 @@ async def chunks(chat: Chat) -> AsyncGenerator[ChatCompletionChunk, None]:
     writer = _Writer(chat)
     for chunk in writer.begin():
         yield chunk
-    async with aclosing(chat.events()) as events:
+    async with aclosing(traced(chat)) as events:
         async for event in events:
             for chunk in writer.on(event):
                 yield chunk

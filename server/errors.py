@@ -1,6 +1,6 @@
 """The one boundary where exceptions become answers in OpenAI's error shape.
 
-    InvalidRequest        400, or 404 for an unknown model
+    InvalidRequest        400, or 404 for an unknown model or deliberation
     Unauthorized          401
     HTTPException         404 unknown address, 405 wrong method
     BodyTooLarge          413
@@ -123,8 +123,11 @@ def _domain(error: DeliberateError) -> Failure:
     return Failure(status, str(error), kind, code=code, headers=headers)
 
 
+_NOT_FOUND = ("model_not_found", "deliberation_not_found")
+
+
 def _invalid(error: InvalidRequest) -> Failure:
-    status = 404 if error.code == "model_not_found" else 400
+    status = 404 if error.code in _NOT_FOUND else 400
     return Failure(status, str(error), "invalid_request_error", error.param, error.code)
 
 

@@ -187,6 +187,29 @@ class ChatCompletion(Reply):
     deliberation: DeliberationReport
 
 
+class DeliberationTrace(Reply):
+    """All that a search has said, in order."""
+
+    id: str
+    object: Literal["deliberation"] = "deliberation"
+    created: int
+    model: str
+    strategy: dict[str, Any]
+    """What ran, as a request would write it."""
+    verifier: dict[str, Any] | None
+    """What judged, as a request would write it."""
+    prompt: list[dict[str, Any]]
+    """The prompt transforms, in order, as a request would write them."""
+    seed: int
+    prompt_tokens: int
+    seconds: float
+    """From the request's arrival to the end of the search."""
+    error: str | None
+    """Why there is no answer; the events then are those until it came to that."""
+    events: list[dict[str, Any]]
+    """Each with its `kind`, and `at`, the seconds since the search began."""
+
+
 class ToolCallDelta(ToolCallReply):
     """A call, whole."""
 

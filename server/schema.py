@@ -5,9 +5,12 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from deliberate.server.replies import ChatCompletionChunk
+from deliberate.search import trace
+from deliberate.server.replies import ChatCompletionChunk, DeliberationTrace
 
 _REFERENCES = "#/components/schemas/{model}"
+_EVENT = "Event"
+"""Before the names of events and of what they hold, some of which replies have too."""
 _UNUSED = ("HTTPValidationError", "ValidationError")
 
 
@@ -22,6 +25,14 @@ def install_schema(app: FastAPI) -> None:
     app.openapi = openapi
 
 
+def _any_event() -> dict[str, Any]:
+    refs = {kind: _REFERENCES.format(model=_EVENT + event.__name__) for kind, event in trace.KINDS.items()}
+    return {
+        "oneOf": [{"$ref": ref} for ref in refs.values()],
+        "discriminator": {"propertyName": "kind", "mapping": refs},
+    }
+
+
 def describe(app: FastAPI) -> dict[str, Any]:
     """The description of all routes."""
     schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
@@ -33,6 +44,8 @@ def describe(app: FastAPI) -> dict[str, Any]:
         schemas.pop(name, None)
     chunk = ChatCompletionChunk.model_json_schema(ref_template=_REFERENCES)
     schemas |= chunk.pop("$defs") | {ChatCompletionChunk.__name__: chunk}
+    schemas |= trace.schemas(_EVENT, _REFERENCES)
+    schemas[DeliberationTrace.__name__]["properties"]["events"]["items"] = _any_event()
     schema["components"]["schemas"] = dict(sorted(schemas.items()))
     schema["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
     schema["security"] = [{"key": []}, {}]

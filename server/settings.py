@@ -82,6 +82,13 @@ class Settings(BaseSettings):
     progress_seconds: Annotated[float, Field(ge=0)] = 0.5
     """Least time between two lines of progress in a stream; 0 sends a line for every event."""
 
+    trace_seconds: Annotated[float, Field(ge=0)] = 3600.0
+    """How long the trace of a search can be read after its end; 0 keeps none."""
+    max_traces: PositiveInt = 1024
+    """Most traces that are kept; the oldest go first."""
+    max_trace_bytes: PositiveInt = 256 * 1024 * 1024
+    """About how much memory traces may take together; the oldest go first."""
+
     strategy: str = "none"
     """For requests that choose none: a short name, or a strategy's JSON."""
     verifier: str | None = None

@@ -10,11 +10,12 @@ from deliberate.server.metrics import Metrics
 from deliberate.server.selection import Selector
 from deliberate.server.serving import Pool
 from deliberate.server.settings import Settings
+from deliberate.server.traces import Traces
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """Settings, models and counters."""
+    """Settings, models, counters and traces."""
 
     settings: Settings
     pool: Pool
@@ -22,13 +23,14 @@ class Server:
     """By model."""
     admission: Admission
     metrics: Metrics
+    traces: Traces
 
     @classmethod
     def of(cls, settings: Settings, pool: Pool) -> "Server":
         """Raises InvalidRequest when the configured strategies cannot run."""
         admission = Admission(settings.queue_limit, settings.max_candidates, settings.retry_after_seconds)
         selectors = {name: Selector(settings, model) for name, model in pool.models.items()}
-        return cls(settings, pool, selectors, admission, Metrics(pool, admission))
+        return cls(settings, pool, selectors, admission, Metrics(pool, admission), Traces(settings))
 
 
 def server_of(request: Request) -> Server:
