@@ -4,7 +4,8 @@ A strategy says which steps to follow (`expand`) and which not (`prune`), and re
 else is done here and without barriers: each call of the engine runs by itself, a step is scored as soon as it ends
 together with those that end at the same time, and what is pruned stops in the middle of a step.
 
-What is drawn depends on the request's seed and on the place in the tree alone, not on what ran when.
+What is drawn after a chain depends on the request's seed, the chain's tokens and how often it was extended, not on what
+ran when.
 """
 
 import asyncio
@@ -63,7 +64,7 @@ class Node:
     """In steps."""
     state: Literal["live", "finished", "truncated"]
     seed: int
-    """Its children draw with this seed plus their number."""
+    """Made from the request's and the chain's tokens: equal chains draw from one sequence of seeds."""
     verdict: Verdict | None = None
     """On the chain, once it was scored."""
     pruned: bool = False
@@ -122,6 +123,8 @@ class Tree:
     """By the chains' tokens: what the verifier was asked, or what it said."""
     _unjudged: list[tuple[int, ...]] = field(default_factory=list[tuple[int, ...]])
     _started: int = 0
+    _drawn: dict[int, int] = field(default_factory=dict[int, int])
+    """How often each chain was extended, by its seed."""
 
     def __post_init__(self) -> None:
         root = Sample("", (), (), Finish("stop"))
@@ -132,9 +135,14 @@ class Tree:
         return self.nodes[PROMPT]
 
     @property
+    def candidates(self) -> list[Node]:
+        """The completed chains to choose from; those that grew ahead of a decision to drop them only without others."""
+        return [node for node in self.completed if not node.dropped] or self.completed
+
+    @property
     def judged_candidates(self) -> int:
-        """How many whole candidates the verifier has spoken of."""
-        return sum(node.verdict is not None for node in self.completed)
+        """How many whole candidates the verifier has spoken of, those that were dropped not counted."""
+        return sum(node.verdict is not None and not node.dropped for node in self.completed)
 
     def expand(self, node: Node, count: int, *, whole: bool = False) -> range:
         """Start `count` further steps after a live chain; their indices, none once the budget is spent.
@@ -145,10 +153,10 @@ class Tree:
         if self.context.budget.ended is not None:
             return range(0)
         indices = range(self._started, self._started + count)
-        seed, sampling = (
-            node.seed + node.children,
-            self._sampling(node, whole or node.depth + 1 >= self.rules.max_steps),
-        )
+        drawn = self._drawn.get(node.seed, 0)
+        sampling = self._sampling(node, whole or node.depth + 1 >= self.rules.max_steps)
+        sampling = sampling.model_copy(update={"seed": node.seed + drawn})
+        self._drawn[node.seed] = drawn + count
         self._started += count
         node.children += count
         running = {i: SampleBuilder() for i in range(count)}
@@ -157,7 +165,7 @@ class Tree:
             for i, builder in running.items():
                 self._say(Cancelled(indices[i], builder.tokens, node.index))
 
-        self._start(self._grow(node, indices, sampling.model_copy(update={"seed": seed}), running), node, cancelled)
+        self._start(self._grow(node, indices, sampling, running), node, cancelled)
         return indices
 
     def prune(self, node: Node, reason: str) -> None:
@@ -250,14 +258,15 @@ class Tree:
                 step = running[delta.index].add(delta)
                 if step is not None:
                     del running[delta.index]
-                    self._step_ended(node, indices[delta.index], step, sampling, sampling.seed + delta.index)
+                    self._step_ended(node, indices[delta.index], step, sampling)
 
-    def _step_ended(self, parent: Node, index: int, step: Sample, sampling: Sampling, seed: int) -> None:
+    def _step_ended(self, parent: Node, index: int, step: Sample, sampling: Sampling) -> None:
         if step.finish.reason == "error":
             self._say(Failed(index, step.tokens, step.finish.detail, parent.index))
             return
         chain = _joined(parent.chain, step, self._written(step))
-        node = Node(index, parent, chain, parent.depth + 1, self._state(chain, step, sampling), _child_seed(seed))
+        seed = _seed_after(parent.seed, step.token_ids)
+        node = Node(index, parent, chain, parent.depth + 1, self._state(chain, step, sampling), seed)
         self._say(Expanded(index, parent.index, step), node)
         if was_cut(step.finish):
             return
@@ -367,6 +376,7 @@ def _joined(chain: Sample, step: Sample, written: str) -> Sample:
     )
 
 
-def _child_seed(seed: int) -> int:
-    """Far from the seeds of its siblings' children; 48 bits."""
-    return int.from_bytes(hashlib.blake2b(str(seed).encode(), digest_size=6).digest())
+def _seed_after(seed: int, tokens: Sequence[int]) -> int:
+    """Far from the seeds of other chains; 48 bits."""
+    text = f"{seed}:{','.join(map(str, tokens))}"
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=6).digest())

@@ -146,8 +146,8 @@ class _Beam:
 
 def _best(judged: Iterable[Node]) -> list[Node]:
     """Chains that can go on, best first, each distinct text once. The order does not depend on what came first."""
-    live = (node for node in judged if not node.ended)
+    live = [node for node in judged if not node.ended]
     distinct: dict[tuple[int, ...], Node] = {}
-    for node in sorted(live, key=lambda node: (*score_of(node), -node.seed), reverse=True):
+    for node in sorted(live, key=lambda node: (-node.children, node.index)):
         distinct.setdefault(node.chain.token_ids, node)
-    return list(distinct.values())
+    return sorted(distinct.values(), key=lambda node: (*score_of(node), -node.seed), reverse=True)
