@@ -81,8 +81,8 @@ def evaluate(
                     progress=_bar(bars),
                 )
             )
-        settings = {"task": task, "split": split, "limit": limit, "seed": seed, "n": n, "temperature": temperature}
-        settings["prompt"] = [transform.describe() for transform in transforms]
+        settings: dict[str, Any] = {"task": task, "split": split, "limit": limit, "seed": seed, "n": n}
+        settings |= {"temperature": temperature, "prompt": [transform.describe() for transform in transforms]}
         written = _save(report, settings | {"model": source.name}, output)
     if as_json:
         typer.echo(json.dumps(_as_json(report, settings), indent=2))

@@ -127,6 +127,12 @@ def test_a_transform_is_found_by_its_file() -> None:
     assert list(TRANSFORMS) == ["few_shot", "least_to_most", "r1_template", "zero_shot_cot"]
 
 
+@pytest.mark.parametrize("kind", TRANSFORMS)
+def test_every_field_is_described(kind: str) -> None:
+    for name, schema in TRANSFORMS[kind].model_json_schema()["properties"].items():
+        assert name == "kind" or schema.get("description"), f"{kind}.{name} has no description"
+
+
 @pytest.mark.parametrize(
     "config", ["zero_shot_cot", "r1_template", "least_to_most", FEW_SHOT, {"kind": "least_to_most", "max_questions": 3}]
 )
