@@ -4,8 +4,8 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
-from deliberate.engines.errors import InvalidRequest
-from deliberate.engines.protocol import Conversation, Engine, Sampling
+from deliberate.engines.errors import InvalidRequest, UnknownName
+from deliberate.engines.protocol import Conversation, Sampling
 from deliberate.search.asking import Preparation, opening
 from deliberate.search.budget import Budget, BudgetedEngine, BudgetedVerifier, Limits
 from deliberate.search.events import Chosen, Event
@@ -63,13 +63,14 @@ def prepare(
 
     `resources.policy` names the engine that samples; the deadline counts from `arrived` (by `perf_counter`), or from
     now. Where the transforms ask the model something, the context's prompt is their first question until the search
-    runs. Raises InvalidRequest when the engine cannot do what the strategy needs, the strategy lacks a verifier, the
-    verifier cannot judge what the strategy needs, more choices are wanted than candidates sampled, or a transform
-    cannot change the conversation.
+    runs. Raises UnknownName when the strategy asks a model that is not served, InvalidRequest when an engine cannot do
+    what the strategy needs, the strategy lacks a verifier, the verifier cannot judge what the strategy needs, more
+    choices are wanted than candidates sampled, or a transform cannot change the conversation.
     """
     assert resources.policy is not None, "a search needs a policy"
     engine = resources.engines[resources.policy]
-    _check_engine(strategy, engine, resources.policy)
+    for name in (resources.policy, *strategy.models):
+        _check_engine(strategy, name, resources)
     config = strategy.verifier_config or default_verifier if strategy.needs is not None else None
     verifier = None if config is None else config.build(resources)
     _check_verifier(strategy, config, verifier)
@@ -91,12 +92,15 @@ def prepare(
         choices,
         resources.step_separator,
         budget,
+        {name: BudgetedEngine(resources.engines[name], budget) for name in strategy.models},
     )
     return Deliberation(strategy, config, context, conversation, tuple(transforms))
 
 
-def _check_engine(strategy: Strategy, engine: Engine, name: str) -> None:
-    if strategy.continues and not engine.capabilities.token_ids:
+def _check_engine(strategy: Strategy, name: str, resources: Resources) -> None:
+    if name not in resources.engines:
+        raise UnknownName("model", name, resources.engines, param="strategy")
+    if strategy.continues and not resources.engines[name].capabilities.token_ids:
         raise InvalidRequest(
             f"Strategy {strategy.kind!r} extends given beginnings of answers, and the engine of model {name!r} reads "
             "conversations, which it answers as a whole. Use a strategy that draws whole answers.",

@@ -55,6 +55,8 @@ class Expanded(Event):
     """The step it follows, or PROMPT."""
     step: Sample
     """The step alone. Its token ids hold the separator that ended it, its text does not."""
+    action: str = ""
+    """What kind of step it is, where the strategy has several."""
 
     @property
     def spent(self) -> int:
@@ -68,6 +70,22 @@ class LookedAhead(Event):
     index: int
     """The step at the end of the chain."""
     sample: Sample
+
+    @property
+    def spent(self) -> int:
+        return self.sample.tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Retraced(Event):
+    """A model, perhaps another, was given a beginning of a candidate and finished it, to see whether it ends alike."""
+
+    index: int
+    """The candidate."""
+    sample: Sample
+    """What follows the beginning."""
+    agrees: bool | None
+    """Whether it gives the candidate's answer; None where it did not come to one."""
 
     @property
     def spent(self) -> int:

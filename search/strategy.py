@@ -1,7 +1,7 @@
 """What a strategy is: a frozen config from the request, and an asynchronous generator of events."""
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -30,7 +30,9 @@ class Context:
     step_separator: str = STEP_SEPARATOR
     """What the model puts between two steps of an answer."""
     budget: Budget = field(default_factory=Budget)
-    """What the search may spend; engine and verifier keep to it by themselves."""
+    """What the search may spend; engines and verifier keep to it by themselves."""
+    engines: Mapping[str, Engine] = field(default_factory=dict[str, Engine])
+    """Those of the strategy's `models`, by name."""
 
 
 class Strategy(BaseModel, ABC, frozen=True, extra="forbid", use_attribute_docstrings=True):
@@ -63,6 +65,11 @@ class Strategy(BaseModel, ABC, frozen=True, extra="forbid", use_attribute_docstr
     def verifier_config(self) -> VerifierConfig | None:
         """The verifier the request asked for; None leaves it to the server's default."""
         return None
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Served models that it asks beside the one that answers; they continue beginnings, as token ids."""
+        return ()
 
     @classmethod
     @abstractmethod

@@ -51,6 +51,23 @@ class StepRules:
     """Chains are judged after each step, and not only once they ended."""
 
 
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """How a step is drawn that is more than the next one of its chain."""
+
+    action: str
+    """What kind of step it is, in the strategy's words."""
+    prompt_ids: tuple[int, ...]
+    """What the model reads before the chain, in place of the search's prompt."""
+    chain: Sample
+    """What the step continues."""
+    seed: int
+    whole: bool = False
+    """The step is all of the rest."""
+    aside: bool = False
+    """The step is no part of an answer: the chain stays as it was."""
+
+
 @dataclass(slots=True, eq=False)
 class Node:
     """A chain: the step at its end, and the node of the chain before that step."""
@@ -67,6 +84,8 @@ class Node:
     """Made from the request's and the chain's tokens: equal chains draw from one sequence of seeds."""
     verdict: Verdict | None = None
     """On the chain, once it was scored."""
+    steered: bool = False
+    """Some of it was drawn after another prompt: its log-probabilities are not those after the problem."""
     pruned: bool = False
     children: int = 0
     """How many were started."""
@@ -149,14 +168,17 @@ class Tree:
 
         With `whole` each is all of the rest of an answer.
         """
+        drawn = self._drawn.get(node.seed, 0)
+        self._drawn[node.seed] = drawn + count
+        prompt = self.context.prompt.token_ids
+        return self.draw(node, Draft("", prompt, node.chain, node.seed + drawn, whole=whole), count)
+
+    def draw(self, node: Node, draft: Draft, count: int = 1) -> range:
+        """Start steps in a way of their own; their indices, none once the budget is spent."""
         assert node.state == "live", "a chain that ended cannot grow"
         if self.context.budget.ended is not None:
             return range(0)
         indices = range(self._started, self._started + count)
-        drawn = self._drawn.get(node.seed, 0)
-        sampling = self._sampling(node, whole or node.depth + 1 >= self.rules.max_steps)
-        sampling = sampling.model_copy(update={"seed": node.seed + drawn})
-        self._drawn[node.seed] = drawn + count
         self._started += count
         node.children += count
         running = {i: SampleBuilder() for i in range(count)}
@@ -165,8 +187,18 @@ class Tree:
             for i, builder in running.items():
                 self._say(Cancelled(indices[i], builder.tokens, node.index))
 
-        self._start(self._grow(node, indices, sampling, running), node, cancelled)
+        self._start(self._grow(node, draft, indices, running), node, cancelled)
         return indices
+
+    def beside(self, node: Node, events: AsyncGenerator[Event, None]) -> None:
+        """Tell what else is done about a chain among the tree's own events, as it comes."""
+
+        async def tell() -> None:
+            async with aclosing(events) as told:
+                async for event in told:
+                    self._say(event)
+
+        self._start(tell(), node)
 
     def prune(self, node: Node, reason: str) -> None:
         """Follow a chain no further, and stop what grows from it."""
@@ -242,33 +274,36 @@ class Tree:
         await asyncio.gather(*tasks, return_exceptions=True)
         self._growing.clear()
 
-    def _sampling(self, node: Node, whole: bool) -> Sampling:
+    def _sampling(self, chain: Sample, whole: bool) -> Sampling:
         given = self.rules.sampling
-        left = None if given.max_tokens is None else given.max_tokens - len(node.chain.token_ids)
+        left = None if given.max_tokens is None else given.max_tokens - len(chain.token_ids)
         most = left if whole else min(filter(None, (left, self.rules.max_step_tokens)), default=None)
         stop = given.stop if whole else (*given.stop, self.rules.separator)
         return given.model_copy(update={"max_tokens": most, "stop": stop, "stream_interval": STREAM_INTERVAL})
 
-    async def _grow(
-        self, node: Node, indices: Sequence[int], sampling: Sampling, running: dict[int, SampleBuilder]
-    ) -> None:
+    async def _grow(self, node: Node, draft: Draft, indices: Sequence[int], running: dict[int, SampleBuilder]) -> None:
         """One call of the engine: the steps share the pass over their prefix. Leaves in `running` what did not end."""
-        async with aclosing(self.context.engine.generate(self._prompt(node.chain), sampling, len(indices))) as deltas:
+        sampling = self._sampling(draft.chain, draft.whole or node.depth + 1 >= self.rules.max_steps)
+        form = None if draft.aside else sampling.structured_output
+        sampling = sampling.model_copy(update={"seed": draft.seed, "structured_output": form})
+        prompt = Prompt(draft.prompt_ids + draft.chain.token_ids)
+        async with aclosing(self.context.engine.generate(prompt, sampling, len(indices))) as deltas:
             async for delta in deltas:
                 step = running[delta.index].add(delta)
                 if step is not None:
                     del running[delta.index]
-                    self._step_ended(node, indices[delta.index], step, sampling)
+                    self._step_ended(node, draft, indices[delta.index], step, sampling)
 
-    def _step_ended(self, parent: Node, index: int, step: Sample, sampling: Sampling) -> None:
+    def _step_ended(self, parent: Node, draft: Draft, index: int, step: Sample, sampling: Sampling) -> None:
         if step.finish.reason == "error":
             self._say(Failed(index, step.tokens, step.finish.detail, parent.index))
             return
-        chain = _joined(parent.chain, step, self._written(step))
-        seed = _seed_after(parent.seed, step.token_ids)
-        node = Node(index, parent, chain, parent.depth + 1, self._state(chain, step, sampling), seed)
-        self._say(Expanded(index, parent.index, step), node)
-        if was_cut(step.finish):
+        chain = draft.chain if draft.aside else _joined(draft.chain, step, self._written(step))
+        state = "live" if draft.aside else self._state(chain, step, sampling)
+        node = Node(index, parent, chain, parent.depth + 1, state, _seed_after(parent.seed, step.token_ids))
+        node.steered = parent.steered or draft.prompt_ids != self.context.prompt.token_ids
+        self._say(Expanded(index, parent.index, step, draft.action), node)
+        if draft.aside or was_cut(step.finish):
             return
         if node.ended:
             self.complete(node)
@@ -316,7 +351,8 @@ class Tree:
     def _candidate(self, node: Node) -> Candidate:
         earlier = None if self.rules.lookahead or node.parent is None else node.parent.verdict
         chain = node.chain
-        return Candidate(chain.text, chain.token_ids, chain.logprobs, node.state == "finished", earlier)
+        logprobs = None if node.steered else chain.logprobs
+        return Candidate(chain.text, chain.token_ids, logprobs, node.state == "finished", earlier)
 
     def _await_judgement(self, node: Node) -> None:
         self._unjudged.append(node.chain.token_ids)
@@ -350,7 +386,7 @@ class Tree:
         self._await_judgement(node)
 
     async def _greedy_step(self, node: Node) -> Sample:
-        sampling = self._sampling(node, whole=False).model_copy(update={"temperature": 0.0})
+        sampling = self._sampling(node.chain, whole=False).model_copy(update={"temperature": 0.0})
         builder = SampleBuilder()
         deltas = self.context.engine.generate(self._prompt(node.chain), sampling)
         try:
