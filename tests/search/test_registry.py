@@ -66,7 +66,7 @@ def test_mistakes_are_named(value: str | dict[str, Any], message: str) -> None:
 
 def test_unknown_names_say_what_there_is() -> None:
     with pytest.raises(UnknownName) as caught:
-        parse_strategy("mcts-64")
+        parse_strategy("guess-64")
     assert all(kind in str(caught.value) for kind in STRATEGIES)
 
 
