@@ -7,7 +7,7 @@ from time import monotonic
 
 from deliberate.engines.errors import InvalidRequest
 from deliberate.engines.protocol import Delta, Sample
-from deliberate.search.events import Asked, Completed, Event, Expanded, LookedAhead, Sampled, Scored, Streamed
+from deliberate.search.events import Asked, Completed, Event, Expanded, LookedAhead, Retraced, Sampled, Scored, Streamed
 from deliberate.search.trace import write_event
 from deliberate.server.replies import DeliberationTrace
 from deliberate.server.settings import Settings
@@ -87,7 +87,7 @@ class Traces:
 
 def _held(event: Event) -> int:
     match event:
-        case Sampled(_, held) | Completed(_, held) | Asked(_, held) | LookedAhead(_, held):
+        case Sampled(_, held) | Completed(_, held) | Asked(_, held) | LookedAhead(_, held) | Retraced(_, held):
             return _held_by(held)
         case Expanded(_, _, held) | Streamed(_, held):
             return _held_by(held)
