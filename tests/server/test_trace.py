@@ -79,7 +79,8 @@ def replayed(kept: dict[str, Any], reply: dict[str, Any], body: dict[str, Any]) 
     own: dict[str, Any] = {field.name: getattr(chat, field.name) for field in fields(chat)}
     sent = json.loads(json.dumps(kept["events"]))
     events = [read_event(entry)[0] for entry in sent]
-    return Replayed(**own | {"id": reply["id"], "created": reply["created"], "events_of_old": events})
+    own |= {"id": reply["id"], "created": reply["created"], "events_of_old": events}
+    return Replayed(**own)
 
 
 def without_times(reply: dict[str, Any]) -> dict[str, Any]:
