@@ -65,7 +65,7 @@ class StepStrategy(Strategy, frozen=True):
         Where none ended, the most promising beginning is the answer, cut by length. Raises SearchFailed without any.
         `reason` says why the search ends here; without one, the chains ended.
         """
-        reason = reason or f"{len(tree.completed)} chains ended"
+        reason = reason or f"{len(tree.candidates)} chains ended"
         async for event in tree.stop():
             yield event
         if not tree.completed:
@@ -79,8 +79,8 @@ class StepStrategy(Strategy, frozen=True):
         yield self._chosen(tree, reason)
 
     def _chosen(self, tree: Tree, reason: str) -> Chosen:
-        nodes = {node.index: node for node in tree.completed}
-        candidates = counting(ballot(Completed(node.index, node.chain)) for node in tree.completed)
+        nodes = {node.index: node for node in tree.candidates}
+        candidates = counting(ballot(Completed(index, node.chain)) for index, node in nodes.items())
         scores = {b.index: value for b in candidates if (value := nodes[b.index].value) is not None}
         notes = [_undecided(tree)]
         if self.pick == "score" and scores:

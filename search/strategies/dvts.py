@@ -1,0 +1,104 @@
+"""Diverse verifier tree search (Beeching et al. 2024, "Scaling test-time compute with open models").
+
+The chains are split into subtrees that each follow their own best step, so that none crowds out another: at large
+width a beam's chains become copies of each other, these do not. No barrier: subtrees never wait for each other.
+"""
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from typing import Annotated, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from deliberate.search.events import Event, Failed, Scored
+from deliberate.search.sampling import MAX_WIDTH
+from deliberate.search.stepwise import StepStrategy, score_of
+from deliberate.search.strategy import Context
+from deliberate.search.tree import Node, Tree
+from deliberate.verifiers.protocol import VerifierConfig
+
+
+class DiverseVerifierTreeSearch(StepStrategy, frozen=True):
+    """In each of several subtrees, draw steps and go on with the best, until that one ends its chain."""
+
+    kind: Literal["dvts"] = "dvts"
+    alias: ClassVar[str] = "dvts"
+    dimensions: ClassVar[int] = 2
+    width: Annotated[int, Field(ge=1, le=MAX_WIDTH)] = 16
+    """Steps drawn at each depth in all subtrees together; a multiple of `expansions`."""
+    expansions: Annotated[int, Field(ge=1, le=MAX_WIDTH)] = 4
+    """Steps drawn at each depth of one subtree, of which the best goes on."""
+
+    @model_validator(mode="after")
+    def _divides_into_subtrees(self) -> Self:
+        if self.width % self.expansions:
+            fitting = self.width - self.width % self.expansions or self.expansions
+            raise ValueError(
+                f"width = {self.width} does not divide into subtrees of expansions = {self.expansions}; "
+                f"take a multiple, such as width = {fitting}"
+            )
+        return self
+
+    @property
+    def slots(self) -> int:
+        return self.width
+
+    @property
+    def size(self) -> tuple[int, ...]:
+        return (self.width, self.expansions)
+
+    @classmethod
+    def of_size(cls, size: tuple[int, ...], verifier: VerifierConfig | None) -> "DiverseVerifierTreeSearch":
+        """`dvts-16x4` has 4 subtrees that each draw 4 steps; `dvts-16` draws the default number."""
+        options = dict(zip(("width", "expansions"), size, strict=False))
+        return cls.model_validate(options | ({} if verifier is None else {"verifier": verifier}))
+
+    async def run(self, context: Context) -> AsyncGenerator[Event, None]:
+        tree = self.plant(context)
+        subtrees = _Subtrees(self, tree)
+        failures: list[Failed] = []
+        async with aclosing(tree.events()) as events:
+            async for event in events:
+                yield event
+                failures += [event] if isinstance(event, Failed) else []
+                subtrees.hear(event)
+        async for event in self.choose(tree, failures):
+            yield event
+
+
+class _Subtrees:
+    """Which step each subtree follows."""
+
+    def __init__(self, options: DiverseVerifierTreeSearch, tree: Tree) -> None:
+        self._tree = tree
+        self._expansions = options.expansions
+        self._siblings: dict[int, range] = {}
+        self._awaited: set[int] = set()
+        first = tree.expand(tree.root, options.width)
+        for start in range(0, len(first), options.expansions):
+            self._await(first[start : start + options.expansions])
+
+    def hear(self, event: Event) -> None:
+        """Take what happened; a subtree whose steps are all judged goes on."""
+        match event:
+            case Scored(index) | Failed(index):
+                self._awaited.discard(index)
+            case _:
+                return
+        siblings = self._siblings[index]
+        if self._awaited.isdisjoint(siblings):
+            self._follow_best([self._tree.nodes[i] for i in siblings if i in self._tree.nodes])
+
+    def _await(self, siblings: range) -> None:
+        self._siblings |= dict.fromkeys(siblings, siblings)
+        self._awaited.update(siblings)
+
+    def _follow_best(self, judged: Sequence[Node]) -> None:
+        """A subtree is over when its best step ended the chain; being cut by length is no end."""
+        uncut = (node for node in judged if node.state != "truncated")
+        best = max(uncut, key=lambda node: (*score_of(node), -node.index), default=None)
+        for node in judged:
+            if node is not best and not node.ended:
+                self._tree.prune(node, f"not the best of its subtree at depth {node.depth}")
+        if best is not None and not best.ended:
+            self._await(self._tree.expand(best, self._expansions))
