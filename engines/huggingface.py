@@ -43,7 +43,7 @@ class HuggingFaceTokenizer:
             return bytes(self._bytes_of_character[c] for c in token)
         return self.decode([token_id]).encode()
 
-    def apply_chat_template(self, messages: Sequence[Message]) -> list[int]:
+    def apply_chat_template(self, messages: Sequence[Message], *, add_generation_prompt: bool = True) -> list[int]:
         if self._chat_template is None and self._tokenizer.chat_template is None:
             raise InvalidRequest("This model has no chat template; start the server with --chat-template FILE.")
         try:
@@ -51,13 +51,17 @@ class HuggingFaceTokenizer:
                 [dict(message) for message in messages],
                 chat_template=self._chat_template,
                 tokenize=False,
-                add_generation_prompt=True,
+                add_generation_prompt=add_generation_prompt,
             )
         except (jinja2.TemplateError, TypeError) as error:
             raise InvalidRequest(
                 f"The model's chat template refused the messages: {error}", param="messages"
             ) from error
         return self.encode(text)
+
+    @property
+    def beginning_of_sequence(self) -> tuple[int, ...]:
+        return () if self._tokenizer.bos_token_id is None else (self._tokenizer.bos_token_id,)
 
     @property
     def fingerprint(self) -> str:

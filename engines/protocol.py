@@ -186,8 +186,16 @@ class Tokenizer(Protocol):
         """The bytes this one token stands for; a multi-byte character may span tokens."""
         ...
 
-    def apply_chat_template(self, messages: Sequence[Message]) -> list[int]:
-        """Prompt ids that ask for the next assistant turn. Raises InvalidRequest when the template refuses."""
+    @property
+    def beginning_of_sequence(self) -> tuple[int, ...]:
+        """The token that begins texts, for models that know one: `encode` leaves it out, chat templates write it."""
+        ...
+
+    def apply_chat_template(self, messages: Sequence[Message], *, add_generation_prompt: bool = True) -> list[int]:
+        """Ids of the messages and, by default, of the beginning of the assistant's next turn.
+
+        Raises InvalidRequest when the template refuses them.
+        """
         ...
 
 

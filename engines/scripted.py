@@ -53,6 +53,7 @@ class ByteTokenizer:
     """One token per UTF-8 byte."""
 
     fingerprint = "bytes"
+    beginning_of_sequence: tuple[int, ...] = ()
 
     def encode(self, text: str) -> list[int]:
         return list(text.encode())
@@ -63,9 +64,9 @@ class ByteTokenizer:
     def token_bytes(self, token_id: int) -> bytes:
         return bytes([token_id]) if token_id < END_OF_SEQUENCE else b""
 
-    def apply_chat_template(self, messages: Sequence[Message]) -> list[int]:
+    def apply_chat_template(self, messages: Sequence[Message], *, add_generation_prompt: bool = True) -> list[int]:
         lines = [f"{message['role']}: {message.get('content') or ''}\n" for message in messages]
-        return self.encode("".join(lines) + "assistant: ")
+        return self.encode("".join(lines) + ("assistant: " if add_generation_prompt else ""))
 
 
 Script = Callable[[str, int], Reply]

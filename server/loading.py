@@ -8,7 +8,8 @@ from deliberate.engines.errors import InvalidRequest
 from deliberate.engines.openai.options import UpstreamOptions
 from deliberate.engines.protocol import Engine, TokenScorer
 from deliberate.server.serving import RewardModel, Scorer, ServedModel
-from deliberate.server.sources import ModelSource, alternatives
+from deliberate.server.sources import ModelSource, alternatives, recorded_format
+from deliberate.verifiers.formats.registry import format_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,9 +123,19 @@ def _load_embedded(path: str, options: EmbeddedOptions) -> Engine:
 def _load_companion(path: str, options: EngineOptions) -> Scorer | RewardModel:
     """A reward model where it is one, else a language model that scores."""
     if _is_reward_model(path, options):
-        return RewardModel(Path(path).name, _load_reward_model(path, options))
+        return RewardModel(Path(path).name, _load_reward_model(path, options), _format(path, options))
     ((name, engine), *_) = _load(ModelSource(Path(path).name, path), options).items()
-    return Scorer(name, engine)
+    return Scorer(name, engine, recorded_format(path))
+
+
+def _format(path: str, options: EngineOptions) -> str | None:
+    """How the reward model was trained to read chains: by its record, else by its architecture."""
+    recorded = recorded_format(path)
+    if recorded is not None or isinstance(options, UpstreamOptions):
+        return recorded
+    from deliberate.engines.transformers import architecture
+
+    return format_of(architecture(path))
 
 
 def _is_reward_model(path: str, options: EngineOptions) -> bool:

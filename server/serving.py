@@ -15,6 +15,8 @@ class Scorer:
 
     name: str
     engine: Engine
+    format: str | None = None
+    """How it was trained to read chains, where it is known as a generative reward model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,8 @@ class RewardModel:
 
     name: str
     scorer: TokenScorer
+    format: str | None = None
+    """How it was trained to read chains, where that is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,8 @@ class Pool:
         self._workers = workers
         self._engines = {name: engine for model in models for name, engine in model.engines.items()}
         self._scorers = {name: scorer for model in models for name, scorer in model.scorers.items()}
+        companions = [companion for model in models for companion in (model.scorer, model.reward_model)]
+        self._formats = {c.name: c.format for c in companions if c is not None and c.format is not None}
 
     @property
     def first(self) -> ServedModel:
@@ -100,6 +106,7 @@ class Pool:
             scorer=scorer,
             scorers=self._scorers,
             reward_model=reward_model,
+            formats=self._formats,
             step_separator=model.step_separator,
         )
 

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deliberate.engines.errors import InvalidRequest
+from deliberate.engines.errors import InvalidRequest, UnknownName
 from deliberate.models import bundled_models
+from deliberate.verifiers.formats.registry import FORMATS
 from deliberate.verifiers.protocol import STEP_SEPARATOR
 
 DEFAULT_MODEL = "tiny"
@@ -46,6 +47,14 @@ def find_model(model: str, *, name: str | None = None, companion: str | None = N
 def alternatives() -> str:
     """What else could be served, for error messages."""
     return f"Bundled models: {', '.join(bundled_models()) or 'none'}; or give a folder, or a Hugging Face id."
+
+
+def recorded_format(path: str) -> str | None:
+    """How a model was trained to read chains, by its folder's record. Raises InvalidRequest for an unknown format."""
+    name = _record(Path(path)).get("format")
+    if name is not None and name not in FORMATS:
+        raise UnknownName("format", name, FORMATS, param="model")
+    return name
 
 
 def _record(folder: Path) -> dict[str, Any]:

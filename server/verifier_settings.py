@@ -18,7 +18,7 @@ def default_verifier(settings: Settings, model: ServedModel) -> VerifierConfig |
         return read_verifier(settings.verifier)
     if model.default_verifier is not None:
         return model.default_verifier
-    if model.reward_model is not None:
+    if model.reward_model is not None or (model.scorer is not None and model.scorer.format is not None):
         return parse_verifier("reward_model")
     return None if model.scorer is None else parse_verifier("likelihood")
 

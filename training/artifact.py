@@ -30,6 +30,9 @@ class Artifact(BaseModel):
     metrics: dict[str, float] = Field(default_factory=dict, description="Figures measured while and after training.")
     versions: dict[str, str] = Field(description="Versions of Python and of the libraries that made it.")
     step_separator: str = Field(default="\n", description="The text between two reasoning steps.")
+    format: str | None = Field(
+        default=None, description="How a reward model reads chains, as in the option `format` of `reward_model`."
+    )
     verifier: str | None = Field(default=None, description="Folder, beside this one, of the model that scores it.")
 
     def save(self, folder: Path) -> None:

@@ -3,9 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from deliberate.engines.errors import ContextOverflow, EngineStopped, Overloaded, UpstreamFailed
+from deliberate.engines.errors import (
+    ContextOverflow,
+    EngineStopped,
+    InvalidRequest,
+    Overloaded,
+    UnknownName,
+    UpstreamFailed,
+)
 from deliberate.engines.protocol import Capabilities, Engine, Tokenizer
-from deliberate.verifiers.protocol import Candidate, Problem
+from deliberate.verifiers.protocol import Candidate, Problem, Resources
+from deliberate.verifiers.steps import before_last_step
 
 NO_SCORES = (EngineStopped, Overloaded, UpstreamFailed, ContextOverflow)
 """What a scoring model raises when it has no scores: then nothing is decided."""
@@ -17,6 +25,8 @@ class Chain:
 
     prompt: tuple[int, ...]
     tokens: tuple[int, ...]
+    settled: int
+    """How many of the tokens stay what they are when the chain goes on."""
 
     @property
     def ids(self) -> tuple[int, ...]:
@@ -24,11 +34,7 @@ class Chain:
 
     def obstacle(self, capabilities: Capabilities) -> "Undecided | None":
         """Why no model with these capabilities can score it."""
-        if not self.tokens:
-            return Undecided("the candidate is empty")
-        length, context = len(self.ids), capabilities.context_length
-        too_long = context is not None and length > context
-        return Undecided(f"{length} tokens exceed the scorer's context of {context}") if too_long else None
+        return too_long(len(self.ids), capabilities) if self.tokens else Undecided("the candidate is empty")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +44,36 @@ class Undecided:
     reason: str
 
 
+def too_long(length: int, capabilities: Capabilities) -> Undecided | None:
+    """Why a model with these capabilities cannot read so many tokens, if it cannot."""
+    context = capabilities.context_length
+    if context is None or length <= context:
+        return None
+    return Undecided(f"{length} tokens exceed the scorer's context of {context}")
+
+
+def scoring_engine(resources: Resources, name: str, *also: str) -> Engine:
+    """A served language model that can score given tokens.
+
+    Raises InvalidRequest, naming the alternatives, `also` among them.
+    """
+    if name not in resources.engines:
+        raise UnknownName("model", name, [*resources.engines, *also], param="verifier.model")
+    engine = resources.engines[name]
+    if not engine.capabilities.scores:
+        able = sorted(other for other, engine in resources.engines.items() if engine.capabilities.scores)
+        message = f"The model {name!r} cannot score given tokens; these can: {', '.join(able) or 'none'}."
+        raise InvalidRequest(message, param="verifier.model")
+    return engine
+
+
 def same_vocabulary(one: Tokenizer, other: Tokenizer) -> bool:
     """Token ids of one mean the same to the other."""
     return one.fingerprint == other.fingerprint
 
 
 def read_chains(
-    tokenizer: Tokenizer, policy: Engine | None, problem: Problem, candidates: Sequence[Candidate]
+    tokenizer: Tokenizer, policy: Engine | None, problem: Problem, candidates: Sequence[Candidate], separator: str
 ) -> list[Chain]:
     """Exact token ids where the scorer's tokenizer shares the policy's vocabulary, re-encoded text elsewhere."""
     shared = policy is not None and same_vocabulary(tokenizer, policy.tokenizer)
@@ -52,11 +81,26 @@ def read_chains(
     prompt = problem.prompt_ids if exact else tuple(tokenizer.apply_chat_template(problem.messages))
     chains = list[Chain]()
     for candidate in candidates:
-        ids = candidate.token_ids if shared else None
-        # Texts from outside may hold lone surrogates, which no tokenizer takes.
-        text = candidate.text.encode("utf-8", "replace").decode()
-        chains.append(Chain(prompt, tuple(tokenizer.encode(text)) if ids is None else ids))
+        if shared and candidate.token_ids is not None:
+            chains.append(Chain(prompt, candidate.token_ids, len(candidate.token_ids)))
+        else:
+            chains.append(_encoded(tokenizer, prompt, candidate, separator))
     return chains
+
+
+def plain_text(candidate: Candidate) -> str:
+    """Its text without lone surrogates, which texts from outside may hold and no tokenizer takes."""
+    return candidate.text.encode("utf-8", "replace").decode()
+
+
+def _encoded(tokenizer: Tokenizer, prompt: tuple[int, ...], candidate: Candidate, separator: str) -> Chain:
+    """What goes on after a separator may become one token with it: only what a step has followed is settled."""
+    text = plain_text(candidate)
+    tokens = tuple(tokenizer.encode(text))
+    if candidate.finished:
+        return Chain(prompt, tokens, len(tokens))
+    before = tuple(tokenizer.encode(before_last_step(text, separator)))
+    return Chain(prompt, tokens, len(before) if tokens[: len(before)] == before else 0)
 
 
 class Pieces(dict[int, bytes]):

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
@@ -49,12 +49,19 @@ class EnsembleVerifier:
         return order[min(least, order.index(Judges.PARTIAL))]
 
     async def verify(self, problem: Problem, candidates: Sequence[Candidate]) -> list[Verdict]:
+        shares = [_shares(candidate, len(self.members)) for candidate in candidates]
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(member.verifier.verify(problem, candidates)) for member in self.members]
+            tasks = [
+                group.create_task(member.verifier.verify(problem, [share[number] for share in shares]))
+                for number, member in enumerate(self.members)
+            ]
         columns = [_Column(member.config, task.result()) for member, task in zip(self.members, tasks, strict=True)]
         deciding = [column for column in columns if column.decided_any]
         silent = [column for column in columns if not column.decided_any]
-        return [_combined(deciding or columns, silent, row) for row in range(len(candidates))]
+        return [
+            replace(_combined(deciding or columns, silent, row), evidence=_packed([c.verdicts[row] for c in columns]))
+            for row in range(len(candidates))
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +74,25 @@ class _Column:
     @property
     def decided_any(self) -> bool:
         return any(verdict.status == "ok" for verdict in self.verdicts)
+
+
+def _packed(verdicts: list[Verdict]) -> tuple[float, ...]:
+    """The members' evidence in one: of each its length and its numbers."""
+    if not any(verdict.evidence for verdict in verdicts):
+        return ()
+    return tuple(number for verdict in verdicts for number in (float(len(verdict.evidence)), *verdict.evidence))
+
+
+def _shares(candidate: Candidate, members: int) -> list[Candidate]:
+    """The candidate for each member, with what that one found earlier."""
+    if candidate.earlier is None or not candidate.evidence:
+        return [replace(candidate, earlier=None)] * members
+    shares, rest = list[Candidate](), candidate.evidence
+    for _ in range(members):
+        end = 1 + int(rest[0])
+        shares.append(replace(candidate, earlier=replace(candidate.earlier, evidence=rest[1:end])))
+        rest = rest[end:]
+    return shares
 
 
 def _combined(columns: list[_Column], silent: list[_Column], row: int) -> Verdict:

@@ -10,10 +10,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from deliberate.engines.errors import InvalidRequest, UnknownName
+from deliberate.engines.errors import InvalidRequest
 from deliberate.engines.protocol import Engine
 from deliberate.verifiers.aggregate import sigmoid
-from deliberate.verifiers.chains import NO_SCORES, Chain, Pieces, Undecided, read_chains, same_vocabulary
+from deliberate.verifiers.chains import (
+    NO_SCORES,
+    Chain,
+    Pieces,
+    Undecided,
+    read_chains,
+    same_vocabulary,
+    scoring_engine,
+)
 from deliberate.verifiers.protocol import Candidate, Judges, Problem, Resources, Verdict, VerifierConfig
 from deliberate.verifiers.steps import Separator, tokens_by_step
 
@@ -27,7 +35,7 @@ class Likelihood(VerifierConfig, frozen=True):
     The score is exp(aggregate), a probability; for `ratio` it is sigmoid(aggregate of the log-ratios), so 1/2 is
     indifference. `sum` of a chain below about -745 nats underflows to 0, where chains no longer rank; the reason
     gives the nats. The end-of-sequence token counts where the candidate's token ids hold it. Steps are scored by the
-    same aggregate over their own tokens.
+    same aggregate over their own tokens. Of a chain that grew only the new tokens are read.
     """
 
     kind: Literal["likelihood"] = "likelihood"
@@ -37,13 +45,13 @@ class Likelihood(VerifierConfig, frozen=True):
     """Of the tokens' log-probabilities: the least likely token, the mean token, or the whole chain."""
     ratio: bool = False
     """Use the log-ratio to the policy instead of the log-probability."""
-    step_separator: Separator = "\n"
-    """What stands between two steps."""
+    step_separator: Separator | None = None
+    """What stands between two steps; None for what the model that answers puts there."""
 
     def build(self, resources: Resources) -> "LikelihoodVerifier":
         names = {None: resources.scorer or resources.policy, POLICY: resources.policy}
-        scorer = _engine(resources, names.get(self.model, self.model))
-        policy = None if resources.policy is None else _engine(resources, resources.policy)
+        scorer = _scorer(resources, names.get(self.model, self.model))
+        policy = None if resources.policy is None else scoring_engine(resources, resources.policy)
         if self.ratio and (
             policy is None or scorer is policy or not same_vocabulary(scorer.tokenizer, policy.tokenizer)
         ):
@@ -51,23 +59,29 @@ class Likelihood(VerifierConfig, frozen=True):
                 f"The log-ratio needs a scoring model beside the policy {resources.policy!r}, of the same vocabulary.",
                 param="verifier.ratio",
             )
-        return LikelihoodVerifier(self, scorer, policy)
+        return LikelihoodVerifier(self, scorer, policy, self.step_separator or resources.step_separator)
 
 
-def _engine(resources: Resources, name: str | None) -> Engine:
+def _scorer(resources: Resources, name: str | None) -> Engine:
     if name is None:
         raise InvalidRequest("The likelihood verifier needs a model: there is no policy here.", param="verifier.model")
-    if name not in resources.engines:
-        raise UnknownName("model", name, [*resources.engines, POLICY], param="verifier.model")
-    engine = resources.engines[name]
-    if not engine.capabilities.scores:
-        able = sorted(other for other, engine in resources.engines.items() if engine.capabilities.scores)
-        message = f"The model {name!r} cannot score given tokens; these can: {', '.join(able) or 'none'}."
-        raise InvalidRequest(message, param="verifier.model")
-    return engine
+    return scoring_engine(resources, name, POLICY)
 
 
 _Logprobs: TypeAlias = tuple[float, ...] | Undecided
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """A chain, and what is known of its first tokens."""
+
+    chain: Chain
+    known: tuple[float, ...]
+
+    @property
+    def start(self) -> int:
+        """Where in the chain's ids the tokens begin of which nothing is known."""
+        return len(self.chain.prompt) + len(self.known)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,44 +89,51 @@ class LikelihoodVerifier:
     config: Likelihood
     scorer: Engine
     policy: Engine | None
+    separator: str
 
     judges = Judges.STEPS
 
     async def verify(self, problem: Problem, candidates: Sequence[Candidate]) -> list[Verdict]:
         chains = self._chains(problem, candidates)
-        values = await self._under(self.scorer, chains, candidates)
+        questions = [_Question(chain, candidate.evidence) for chain, candidate in zip(chains, candidates, strict=True)]
+        values = await self._under(self.scorer, questions, candidates)
         if self.config.ratio and self.policy is not None:
-            values = list(map(_difference, values, await self._under(self.policy, chains, candidates)))
+            values = list(map(_difference, values, await self._under(self.policy, questions, candidates)))
         pieces = Pieces(self.scorer.tokenizer)
-        return [self._verdict(chain, value, pieces) for chain, value in zip(chains, values, strict=True)]
+        return [self._verdict(question, value, pieces) for question, value in zip(questions, values, strict=True)]
 
     def _chains(self, problem: Problem, candidates: Sequence[Candidate]) -> list[Chain]:
-        chains = read_chains(self.scorer.tokenizer, self.policy, problem, candidates)
-        # Nothing predicts the first token of all.
-        return [chain if chain.prompt else Chain(chain.tokens[:1], chain.tokens[1:]) for chain in chains]
+        chains = read_chains(self.scorer.tokenizer, self.policy, problem, candidates, self.separator)
+        return [chain if chain.prompt else _after_first(chain) for chain in chains]
 
-    async def _under(self, engine: Engine, chains: list[Chain], candidates: Sequence[Candidate]) -> list[_Logprobs]:
-        """Log-probabilities of each chain's tokens: the candidate's own where the engine sampled it, else one call."""
-        known = [self._own(engine, chain, candidate) for chain, candidate in zip(chains, candidates, strict=True)]
-        asked = [chain for chain, own in zip(chains, known, strict=True) if own is None]
+    async def _under(
+        self, engine: Engine, questions: list[_Question], candidates: Sequence[Candidate]
+    ) -> list[_Logprobs]:
+        """Log-probabilities of the chains' unknown tokens: the candidate's own where the engine sampled it, else one
+        call for all."""
+        pairs = zip(questions, candidates, strict=True)
+        values = [self._own(engine, question, candidate) for question, candidate in pairs]
+        asked = [question for question, own in zip(questions, values, strict=True) if own is None]
         scored = await _score(engine, list(dict.fromkeys(asked)))
-        return [scored[chain] if own is None else own for chain, own in zip(chains, known, strict=True)]
+        return [scored[question] if own is None else own for question, own in zip(questions, values, strict=True)]
 
-    def _own(self, engine: Engine, chain: Chain, candidate: Candidate) -> _Logprobs | None:
+    def _own(self, engine: Engine, question: _Question, candidate: Candidate) -> _Logprobs | None:
+        chain, logprobs = question.chain, candidate.logprobs or ()
         sampled = engine is self.policy and candidate.logprobs is not None and candidate.token_ids == chain.tokens
         if sampled and chain.tokens:
-            return candidate.logprobs if len(candidate.logprobs or ()) == len(chain.tokens) else None
+            return logprobs[len(question.known) :] if len(logprobs) == len(chain.tokens) else None
         return chain.obstacle(engine.capabilities)
 
-    def _verdict(self, chain: Chain, values: _Logprobs, pieces: Pieces) -> Verdict:
-        if isinstance(values, Undecided):
-            return Verdict.undecided(values.reason)
+    def _verdict(self, question: _Question, new: _Logprobs, pieces: Pieces) -> Verdict:
+        if isinstance(new, Undecided):
+            return Verdict.undecided(new.reason)
+        chain, values = question.chain, (*question.known, *new)
         if any(map(math.isnan, values)):
             return Verdict.undecided("the scorer's log-probabilities are not numbers")
-        groups = tokens_by_step([pieces[token] for token in chain.tokens], self.config.step_separator)
-        steps = tuple(self._score([values[index] for index in group]) for group in groups)
-        nats = _aggregated(self.config.aggregate, values)
-        return Verdict(self._score(values), None, steps, f"{self.config.aggregate} {nats:.4g} nats")
+        parts = tokens_by_step([pieces[token] for token in chain.tokens], self.separator)
+        steps = tuple(self._score([values[index] for index in step.tokens]) for step in parts)
+        reason = f"{self.config.aggregate} {_aggregated(self.config.aggregate, values):.4g} nats"
+        return Verdict(self._score(values), None, steps, reason, evidence=values[: chain.settled])
 
     def _score(self, values: Sequence[float]) -> float:
         nats = _aggregated(self.config.aggregate, values)
@@ -121,15 +142,20 @@ class LikelihoodVerifier:
         return math.exp(min(0.0, nats))
 
 
-async def _score(engine: Engine, chains: list[Chain]) -> dict[Chain, _Logprobs]:
+def _after_first(chain: Chain) -> Chain:
+    """Of a chain without a prompt: nothing predicts the first token of all."""
+    return Chain(chain.tokens[:1], chain.tokens[1:], max(0, chain.settled - 1))
+
+
+async def _score(engine: Engine, questions: list[_Question]) -> dict[_Question, _Logprobs]:
     """One engine call for all chains, so that it can share their prompt's prefix."""
-    if not chains:
+    if not questions:
         return {}
     try:
-        values = await engine.score([chain.ids for chain in chains], [len(chain.prompt) for chain in chains])
+        values = await engine.score([q.chain.ids for q in questions], [q.start for q in questions])
     except NO_SCORES as error:
-        return dict.fromkeys(chains, Undecided(f"the scorer gave no scores: {error}"))
-    return dict(zip(chains, values, strict=True))
+        return dict.fromkeys(questions, Undecided(f"the scorer gave no scores: {error}"))
+    return dict(zip(questions, values, strict=True))
 
 
 def _difference(scorer: _Logprobs, policy: _Logprobs) -> _Logprobs:

@@ -2,6 +2,7 @@
 
 import importlib
 import pkgutil
+from collections.abc import Iterator
 from types import ModuleType
 from typing import Annotated, Any, TypeVar, Union, get_args
 
@@ -10,14 +11,18 @@ from pydantic import BaseModel, Field
 Config = TypeVar("Config", bound=BaseModel)
 
 
+def modules_in(package: ModuleType) -> Iterator[ModuleType]:
+    """The package's public modules but its registry, sorted by name."""
+    for module_info in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
+        name = module_info.name.rpartition(".")[2]
+        if name != "registry" and not name.startswith("_"):
+            yield importlib.import_module(module_info.name)
+
+
 def subclasses_in(package: ModuleType, base: type[Config]) -> dict[str, type[Config]]:
     """Every concrete subclass of `base` in the package's public modules, by the literal of its `kind` field, sorted."""
     found: dict[str, type[Config]] = {}
-    for module_info in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
-        name = module_info.name.rpartition(".")[2]
-        if name == "registry" or name.startswith("_"):
-            continue
-        module = importlib.import_module(module_info.name)
+    for module in modules_in(package):
         for item in vars(module).values():
             if isinstance(item, type) and issubclass(item, base) and item.__module__ == module.__name__:
                 for kind in get_args(item.model_fields["kind"].annotation):

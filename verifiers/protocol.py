@@ -115,6 +115,8 @@ class Resources:
     """Reward models by name."""
     reward_model: str | None = None
     """Name of the policy's companion among them, where it has one."""
+    formats: Mapping[str, str] = field(default_factory=dict[str, str])
+    """How reward models were trained to read chains, by name, where that is known; language models among them."""
     step_separator: str = STEP_SEPARATOR
     """What the policy puts between two steps of an answer."""
 

@@ -43,6 +43,7 @@ class RemoteTokenizer:
         self._model = model
         self._chat_template = {} if chat_template is None else {"chat_template": chat_template}
         self._tokens_of = lru_cache(_REMEMBERED_TEXTS)(self._encode)
+        self._beginning = lru_cache(1)(self._ask_beginning)
         self._bytes_of = lru_cache(_REMEMBERED_TOKENS)(lambda token_id: self.decode([token_id]).encode())
 
     @property
@@ -59,12 +60,22 @@ class RemoteTokenizer:
     def token_bytes(self, token_id: int) -> bytes:
         return self._bytes_of(token_id)
 
-    def apply_chat_template(self, messages: Sequence[Message]) -> list[int]:
-        body = {"messages": [dict(message) for message in messages], "add_generation_prompt": True}
+    @property
+    def beginning_of_sequence(self) -> tuple[int, ...]:
+        return self._beginning()
+
+    def apply_chat_template(self, messages: Sequence[Message], *, add_generation_prompt: bool = True) -> list[int]:
+        body = {"messages": [dict(message) for message in messages], "add_generation_prompt": add_generation_prompt}
         return list(self._ask("/tokenize", {**body, **self._chat_template}, _Tokens).tokens)
 
     def _encode(self, text: str) -> tuple[int, ...]:
         return self._ask("/tokenize", {"prompt": text, "add_special_tokens": False}, _Tokens).tokens
+
+    def _ask_beginning(self) -> tuple[int, ...]:
+        """What the upstream puts before a text, for it does not tell the name of the token."""
+        text = self._encode("a")
+        told = self._ask("/tokenize", {"prompt": "a", "add_special_tokens": True}, _Tokens).tokens
+        return told[: told.index(text[0])]
 
     def _ask(self, path: str, body: dict[str, Any], form: type[T]) -> T:
         failures: list[Exception] = []
@@ -92,6 +103,7 @@ class NoTokenizer:
 
     def __init__(self, model: str, address: Address) -> None:
         self.fingerprint = f"unknown tokenizer of {model} at {address}"
+        self.beginning_of_sequence: tuple[int, ...] = ()
         self._address = address
 
     def encode(self, text: str) -> list[int]:
@@ -103,7 +115,7 @@ class NoTokenizer:
     def token_bytes(self, token_id: int) -> bytes:
         return b""
 
-    def apply_chat_template(self, messages: Sequence[Message]) -> list[int]:
+    def apply_chat_template(self, messages: Sequence[Message], *, add_generation_prompt: bool = True) -> list[int]:
         """No ids: the upstream reads the messages themselves."""
         return []
 

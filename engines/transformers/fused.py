@@ -42,9 +42,9 @@ def _fits(config: Any) -> bool:
 class FusedDecoder:
     """Stands in for the model's own forward pass over KV rows; `head` is its last layer."""
 
-    def __init__(self, model: Any, head: nn.Linear, context_length: int) -> None:
+    def __init__(self, model: Any, head: nn.Module, context_length: int) -> None:
         self._model = model.model
-        self._head = (head.weight, head.bias)
+        self._head = head
         self._cos, self._signed_sin = self._rotary_tables(context_length)
         self._kinds: Sequence[str] = getattr(model.config, "layer_types", None) or []
         self._layers = [_Layer(layer) for layer in self._model.layers]
@@ -66,7 +66,7 @@ class FusedDecoder:
         norm = self._model.norm
         if hidden.shape[1] > 1:
             hidden = hidden[:, keep]
-        return F.linear(F.rms_norm(hidden, norm.weight.shape, norm.weight, norm.variance_epsilon), *self._head)
+        return self._head(F.rms_norm(hidden, norm.weight.shape, norm.weight, norm.variance_epsilon))
 
     @torch.inference_mode()
     def _rotary_tables(self, context_length: int) -> tuple[torch.Tensor, torch.Tensor]:

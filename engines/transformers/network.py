@@ -15,12 +15,18 @@ from transformers import (
 )
 
 from deliberate.engines.errors import InvalidRequest
+from deliberate.engines.transformers.reward_heads import (
+    Qwen2ForPrmModel,
+    Qwen2ForProcessRewardModel,
+    Qwen2ForRewardModel,
+)
 
 _REWARD_HEADS: dict[str, Any] = {
     "ForSequenceClassification": AutoModelForSequenceClassification,
     "ForTokenClassification": AutoModelForTokenClassification,
+    **{model.__name__: model for model in (Qwen2ForPrmModel, Qwen2ForProcessRewardModel, Qwen2ForRewardModel)},
 }
-"""By the end of the architecture's name. Both are a `score` layer over every token's hidden state."""
+"""By the end of the architecture's name. All have a `score` over every token's hidden state."""
 
 
 def is_reward_model(path: str) -> bool:
@@ -28,10 +34,14 @@ def is_reward_model(path: str) -> bool:
 
     Raises InvalidRequest where there is none.
     """
-    return _architecture(path).endswith(tuple(_REWARD_HEADS))
+    return architecture(path).endswith(tuple(_REWARD_HEADS))
 
 
-def _architecture(path: str) -> str:
+def architecture(path: str) -> str:
+    """The class of a model folder or hub id, as its config.json names it; empty where it names none.
+
+    Raises InvalidRequest where there is no config.
+    """
     try:
         config, _ = PreTrainedConfig.get_config_dict(path)
     except (OSError, ValueError) as error:
@@ -62,7 +72,7 @@ class Network(ABC):
 
     @property
     @abstractmethod
-    def head(self) -> nn.Linear:
+    def head(self) -> nn.Module:
         """What stands behind the last norm of a Llama-shaped decoder."""
 
     @abstractmethod
@@ -92,7 +102,7 @@ class LanguageModel(Network):
     words = "causal language model"
 
     @property
-    def head(self) -> nn.Linear:
+    def head(self) -> nn.Module:
         return self.model.lm_head
 
     def forward(self, keep: torch.Tensor, **inputs: Any) -> torch.Tensor:
@@ -119,7 +129,7 @@ class RewardModel(Network):
     words = "reward model"
 
     @property
-    def head(self) -> nn.Linear:
+    def head(self) -> nn.Module:
         return self.model.score
 
     def forward(self, keep: torch.Tensor, **inputs: Any) -> torch.Tensor:
@@ -136,12 +146,12 @@ class RewardModel(Network):
         return outputs[..., -1] - outputs[..., 0] if outputs.shape[-1] == 2 else outputs[..., 0]
 
     def _loader(self, path: str) -> Any:
-        architecture = _architecture(path)
+        name = architecture(path)
         for ending, loader in _REWARD_HEADS.items():
-            if architecture.endswith(ending):
+            if name.endswith(ending):
                 return loader
         raise InvalidRequest(
-            f"{path} is no reward model but a {architecture or 'model of unknown architecture'}; known: "
+            f"{path} is no reward model but a {name or 'model of unknown architecture'}; known: "
             f"…{', …'.join(_REWARD_HEADS)}.",
             param="model",
         )
@@ -150,4 +160,4 @@ class RewardModel(Network):
         labels = self.model.num_labels
         if labels not in (1, 2):
             raise InvalidRequest(f"A reward model has one label or two (wrong, right); this one has {labels}.")
-        return isinstance(getattr(self.model, "score", None), nn.Linear)
+        return isinstance(getattr(self.model, "score", None), nn.Linear | nn.Sequential)

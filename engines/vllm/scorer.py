@@ -17,6 +17,9 @@ from deliberate.engines.protocol import Capabilities, EngineStats
 from deliberate.engines.vllm.core import Core
 from deliberate.engines.vllm.options import Options
 
+_HEADS = ("ForSequenceClassification", "ForTokenClassification")
+"""Ends of the names of architectures."""
+
 
 class VllmScorer:
     """Logits of a sequence or token classification head. Made by `load_scorer`.
@@ -87,6 +90,13 @@ def _check_head(arguments: Any) -> None:
         )
     except (OSError, ValueError) as error:
         raise InvalidRequest(f"Cannot load a reward model from {arguments.model!r}: {error}", param="model") from error
+    own = [name for name in config.architectures or () if not name.endswith(_HEADS)]
+    if own:
+        raise InvalidRequest(
+            f"{arguments.model!r} is a {own[0]}, whose head vLLM does not read at the last token alone; "
+            "serve it with the engine transformers.",
+            param="model",
+        )
     if config.num_labels not in (1, 2):
         raise InvalidRequest(
             f"{arguments.model!r} has {config.num_labels} labels; a reward head has one (its logit is the score) "

@@ -148,3 +148,22 @@ def test_a_reward_model_judges_by_itself(model: Path, tmp_path: Path) -> None:
     assert deliberation["verifier"] == {"kind": "reward_model"}
     winner = deliberation["candidates"][deliberation["chosen"][0]["index"]]
     assert winner["verdict"] == "ok", "judged; what was cut by length is judged only where nothing ended"
+
+
+def test_a_language_model_can_be_the_reward_model(model: Path, tmp_path: Path) -> None:
+    judge = make_model(tmp_path / "shepherd", seed=2)
+    words = ["serve", str(model), "--port", "0", "--verifier-model", str(judge)]
+    with subprocess.Popen([*COMMAND, *words], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            url = process.stdout.readline().split()[-1]
+            body = {
+                "verifier": {"kind": "reward_model", "steps": True, "format": "math_shepherd"},
+                "messages": [{"role": "user", "content": "How many?"}],
+                "candidates": ["3 + 4 = 7\n\nSo there are 7.\n\n"],
+            }
+            (verdict,) = httpx.post(f"{url}/verify", json=body, timeout=60).json()["data"]
+        finally:
+            process.kill()
+    assert len(verdict["steps"]) == 2
+    assert verdict["score"] == verdict["steps"][-1]

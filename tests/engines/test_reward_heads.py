@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
+from transformers import AutoConfig, AutoModel
 
 from deliberate.engines.errors import InvalidRequest
 from deliberate.engines.transformers import is_reward_model, load, load_scorer
 
-from .tiny_models import REWARD_HEADS, make_model, make_reward_model
+from .tiny_models import REWARD_HEADS, make_model, make_reward_model, make_value_head_model
 
 CHAIN = list(b"user: Tom has 3 apples and buys 4 more. How many?\nassistant: 3 + 4 = 7\nSo he has 7.\n")
 
@@ -49,6 +51,65 @@ async def test_values_are_the_models_own_at_every_position(
     (values,) = await scorer.score([CHAIN], [range(len(CHAIN))])
     assert list(values) == pytest.approx(expected, abs=1e-4)
     await scorer.close()
+
+
+@pytest.mark.parametrize("head", ["outcome", "process"])
+async def test_qwens_heads_of_two_layers(head: str, tmp_path: Path) -> None:
+    folder = make_reward_model(tmp_path, head)
+    weights = load_file(folder / "model.safetensors")
+    assert {name for name in weights if name.startswith("score")} == {
+        "score.0.weight",
+        "score.0.bias",
+        "score.2.weight",
+        "score.2.bias",
+    }, "the names under which Qwen publishes them"
+    hidden = last_hidden_states(folder, {name: value for name, value in weights.items() if name.startswith("model.")})
+    inner = (hidden @ weights["score.0.weight"].T + weights["score.0.bias"]).relu()
+    logits = inner @ weights["score.2.weight"].T + weights["score.2.bias"]
+    assert logits.shape[1] == {"outcome": 1, "process": 2}[head]
+    expected = logits[:, 0] if head == "outcome" else logits[:, 1] - logits[:, 0]
+    await assert_scores(folder, expected.tolist())
+
+
+@pytest.mark.parametrize("safe", [False, True])
+async def test_a_value_head_beside_a_language_model(safe: bool, tmp_path: Path) -> None:
+    """Skywork's folders hold a pickle; a converted one is as good."""
+    folder = make_value_head_model(tmp_path)
+    weights: dict[str, torch.Tensor] = torch.load(folder / "pytorch_model.bin")
+    if safe:
+        (folder / "pytorch_model.bin").unlink()
+        save_file(
+            {name: value.clone() for name, value in weights.items()}, folder / "model.safetensors", {"format": "pt"}
+        )
+    hidden = last_hidden_states(folder, {name: value for name, value in weights.items() if name.startswith("model.")})
+    values = hidden @ weights["v_head.summary.weight"].T + weights["v_head.summary.bias"]
+    await assert_scores(folder, values[:, 0].tolist())
+
+
+def last_hidden_states(folder: Path, weights: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Of the plain decoder after each of CHAIN's tokens, [tokens, hidden]."""
+    model: Any = AutoModel.from_config(AutoConfig.from_pretrained(folder), dtype=torch.float32).eval()
+    model.load_state_dict({name.removeprefix("model."): value for name, value in weights.items()})
+    with torch.inference_mode():
+        return model(torch.tensor([CHAIN])).last_hidden_state[0]
+
+
+async def assert_scores(folder: Path, expected: list[float]) -> None:
+    assert is_reward_model(str(folder))
+    assert max(expected) - min(expected) > 0.5, "a scorer that always said the same would be found out"
+    scorer = load_scorer(str(folder))
+    (values,) = await scorer.score([CHAIN], [range(len(CHAIN))])
+    assert list(values) == pytest.approx(expected, abs=1e-4)
+    await scorer.close()
+
+
+def test_a_head_without_weights_is_refused(tmp_path: Path) -> None:
+    folder = make_model(tmp_path)
+    config = json.loads((folder / "config.json").read_text())
+    for name in ("Qwen2ForPrmModel", "Qwen2ForProcessRewardModel"):
+        (folder / "config.json").write_text(json.dumps({**config, "architectures": [name]}))
+        with pytest.raises(InvalidRequest, match=r"has no weights for (v_head\.summary|score\.0)\.bias"):
+            load_scorer(str(folder))
 
 
 @pytest.mark.parametrize("length", [1, 8, 12, 16])

@@ -38,7 +38,8 @@ class Foreign(ByteTokenizer):
 
 def lend(pool: WorkerPool, policy: ScriptedEngine, scorer: ScriptedEngine | None = None) -> Resources:
     engines = {"tiny": policy} | ({} if scorer is None else {"judge": scorer})
-    return Resources(pool, engines, policy="tiny", scorer=None if scorer is None else "judge")
+    scoring = None if scorer is None else "judge"
+    return Resources(pool, engines, policy="tiny", scorer=scoring, step_separator="\n")
 
 
 def sampled(text: str, logprobs: Sequence[float] | None = None, end: bool = True) -> Candidate:
@@ -102,7 +103,9 @@ async def test_the_ratio_to_the_policy(rule: str, workers: WorkerPool) -> None:
 
 async def test_steps_and_the_trailing_separator(workers: WorkerPool) -> None:
     (verdict,) = await judge(lend(workers, Scorer()), sampled("ab\n\n1\nc\n"), aggregate="sum")
-    assert verdict.steps == pytest.approx([math.exp(-4), math.exp(-3), math.exp(-3)])
+    assert verdict.steps == pytest.approx([math.exp(-3), math.exp(-4), math.exp(-2)])
+    (apart,) = await judge(lend(workers, Scorer()), sampled("ab\n\n1\nc\n"), aggregate="sum", step_separator="\n\n")
+    assert apart.steps == pytest.approx([math.exp(-4), math.exp(-6)])
 
 
 async def test_an_overlong_candidate_does_not_hurt_the_others(workers: WorkerPool) -> None:

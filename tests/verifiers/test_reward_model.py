@@ -58,7 +58,12 @@ class Scorer:
 
 def lend(pool: WorkerPool, scorer: Scorer | TransformersScorer) -> Resources:
     return Resources(
-        pool, {"tiny": ScriptedEngine(["ok"])}, policy="tiny", scorers={"judge": scorer}, reward_model="judge"
+        pool,
+        {"tiny": ScriptedEngine(["ok"])},
+        policy="tiny",
+        scorers={"judge": scorer},
+        reward_model="judge",
+        step_separator="\n",
     )
 
 
