@@ -1,10 +1,11 @@
-"""`deliberate`: serve, ask, eval, models, train. Nothing heavy is imported before a command needs it."""
+"""`deliberate`: serve, ask, trace, eval, models, train. Nothing heavy is imported before a command needs it."""
 
 import typer
 
 from deliberate.cli.ask import ask
 from deliberate.cli.models import models
 from deliberate.cli.serve import serve
+from deliberate.cli.trace import trace
 
 app = typer.Typer(
     name="deliberate",
@@ -23,6 +24,7 @@ _PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(serve)
 app.command()(ask)
+app.command()(trace)
 app.command()(models)
 
 

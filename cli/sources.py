@@ -2,9 +2,10 @@
 
 import json
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 from pydantic import ValidationError
@@ -21,10 +22,12 @@ from deliberate.server.serving import Pool
 from deliberate.server.settings import Settings
 from deliberate.server.sources import find_model
 from deliberate.server.state import Server
+from deliberate.server.tracing import trace_of
 from deliberate.server.verifier_settings import default_verifier
 from deliberate.verifiers.workers import WorkerPool
 
 Chunk = dict[str, Any]
+"""Of the stream. Where the trace is wanted, one more at the end holds nothing but `trace`, or why there is none."""
 
 
 class ServerUnreachable(DeliberateError):
@@ -32,7 +35,7 @@ class ServerUnreachable(DeliberateError):
 
 
 async def from_model(
-    body: dict[str, Any], model: str, companion: str | None, console: Console
+    body: dict[str, Any], model: str, companion: str | None, console: Console, *, trace: bool = False
 ) -> AsyncGenerator[Chunk, None]:
     """Load the model and search here."""
     source = find_model(model, companion=companion)
@@ -50,27 +53,58 @@ async def from_model(
         async with aclosing(stream(chat)) as chunks:
             async for chunk in chunks:
                 yield json.loads(chunk)
+        if trace:
+            yield {"choices": [], "trace": trace_of(chat).reply().model_dump(mode="json")}
     finally:
         await pool.close()
 
 
-async def from_server(body: dict[str, Any], base_url: str, api_key: str) -> AsyncGenerator[Chunk, None]:
+async def from_server(
+    body: dict[str, Any], base_url: str, api_key: str, *, trace: bool = False
+) -> AsyncGenerator[Chunk, None]:
     """Ask a running server. Raises InvalidRequest with its message when it refuses."""
-    headers = {"authorization": f"Bearer {api_key}"}
-    url = f"{base_url.rstrip('/')}/chat/completions"
-    timeout = httpx.Timeout(600, connect=10)
-    try:
-        async with (
-            httpx.AsyncClient(headers=headers, timeout=timeout) as client,
-            client.stream("POST", url, json=body) as reply,
-        ):
+    name = ""
+    async with _client(base_url, api_key) as client:
+        async with client.stream("POST", "chat/completions", json=body) as reply:
             if not reply.is_success:
                 raise InvalidRequest(_message(await reply.aread()))
             async for line in reply.aiter_lines():
                 if (chunk := _chunk(line)) is not None:
+                    name = chunk.get("deliberation", {}).get("id", name)
                     yield chunk
+        if trace:
+            yield await _last_chunk(client, name)
+
+
+async def _last_chunk(client: httpx.AsyncClient, name: str) -> Chunk:
+    try:
+        return {"choices": [], "trace": await _trace(client, name)}
+    except InvalidRequest as error:
+        return {"choices": [], "note": str(error)}
+
+
+async def fetch_trace(name: str, base_url: str, api_key: str) -> dict[str, Any]:
+    """The trace of that id. Raises InvalidRequest with the server's message when it has none."""
+    async with _client(base_url, api_key) as client:
+        return await _trace(client, name)
+
+
+@asynccontextmanager
+async def _client(base_url: str, api_key: str) -> AsyncGenerator[httpx.AsyncClient, None]:
+    headers = {"authorization": f"Bearer {api_key}"}
+    timeout = httpx.Timeout(600, connect=10)
+    try:
+        async with httpx.AsyncClient(base_url=f"{base_url.rstrip('/')}/", headers=headers, timeout=timeout) as client:
+            yield client
     except httpx.HTTPError as error:
         raise ServerUnreachable(f"No answer from {base_url}: {error}. `deliberate serve` starts one.") from error
+
+
+async def _trace(client: httpx.AsyncClient, name: str) -> dict[str, Any]:
+    reply = await client.get(f"deliberations/{quote(name, safe='')}")
+    if not reply.is_success:
+        raise InvalidRequest(_message(reply.content))
+    return reply.json()
 
 
 def _chunk(line: str) -> Chunk | None:

@@ -17,6 +17,7 @@ from deliberate.server.replies import (
     FinishReason,
     ToolCallDelta,
 )
+from deliberate.server.step_progress import StepProgress
 from deliberate.server.tool_calls import reply_calls
 from deliberate.server.tracing import traced
 
@@ -54,7 +55,8 @@ class _Writer:
         self._fingerprint = chat.fingerprint
         config = chat.deliberation.verifier_config
         kind = None if config is None else config.kind
-        self._progress = Progress(chat.log, chat.slots, kind, chat.server.settings.progress_seconds)
+        progress = StepProgress if chat.strategy.continues else Progress
+        self._progress = progress(chat.log, chat.slots, kind, chat.server.settings.progress_seconds)
         self._live: dict[int, LiveChoice] = {}
         self._called: dict[int, int] = {}
         """Index of each choice's last call."""

@@ -58,9 +58,12 @@ class Progress:
         return line + "\n"
 
     def _samples(self) -> str:
+        return self._told(f"Sampled {self._ended} of {self._width}{self._tally()}")
+
+    def _tally(self) -> str:
         votes = list(self._log.votes().items())[:_SHOWN_ANSWERS]
-        tally = ", ".join(f"{shorten(answer)} ({count} {_plural(count, 'vote')})" for answer, count in votes)
-        return self._told(f"Sampled {self._ended} of {self._width}" + (f": {tally}" if tally else ""))
+        tally = ", ".join(f"{shorten(answer)} ({count} {plural(count, 'vote')})" for answer, count in votes)
+        return f": {tally}" if tally else ""
 
     def _scores(self) -> str:
         self._untold_scores = False
@@ -68,7 +71,7 @@ class Progress:
         scores = [verdict.score for verdict in verdicts if verdict.score is not None]
         best = f", best {max(scores):.2g}" if scores else ""
         undecided = f", {len(verdicts) - len(scores)} undecided" if len(scores) < len(verdicts) else ""
-        candidates = _plural(len(verdicts), "candidate")
+        candidates = plural(len(verdicts), "candidate")
         return self._told(f"Scored {len(verdicts)} {candidates} with {self._verifier}{best}{undecided}")
 
     def _choice(self, chosen: Chosen) -> str:
@@ -85,5 +88,6 @@ def shorten(text: str) -> str:
     return line if len(line) <= _SHOWN_LENGTH else line[: _SHOWN_LENGTH - 1] + "…"
 
 
-def _plural(count: int, noun: str) -> str:
+def plural(count: int, noun: str) -> str:
+    """The noun for so many."""
     return noun if count == 1 else noun + "s"
