@@ -1,6 +1,6 @@
 """What strategies that search step by step share: their options, and the choice among the chains that ended."""
 
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from statistics import fmean
 from typing import Annotated, ClassVar, Literal
 
@@ -58,12 +58,17 @@ class StepStrategy(Strategy, frozen=True):
         return Tree(context, rules)
 
     async def choose(
-        self, tree: Tree, failures: Iterable[Failed], reason: str | None = None
+        self,
+        tree: Tree,
+        failures: Iterable[Failed],
+        reason: str | None = None,
+        scores: Mapping[int, float] | None = None,
     ) -> AsyncGenerator[Event, None]:
         """The end of a search: everything that still runs is stopped, then the answers among the chains that ended.
 
         Where none ended, the most promising beginning is the answer, cut by length. Raises SearchFailed without any.
-        `reason` says why the search ends here; without one, the chains ended.
+        `reason` says why the search ends here; without one, the chains ended. `scores`, by index, are the strategy's
+        own, in place of the verifier's.
         """
         reason = reason or f"{len(tree.candidates)} chains ended"
         async for event in tree.stop():
@@ -76,12 +81,13 @@ class StepStrategy(Strategy, frozen=True):
             tree.complete(node)
             async for event in tree.stop():
                 yield event
-        yield self._chosen(tree, reason)
+        yield self._chosen(tree, reason, scores)
 
-    def _chosen(self, tree: Tree, reason: str) -> Chosen:
+    def _chosen(self, tree: Tree, reason: str, own: Mapping[int, float] | None) -> Chosen:
         nodes = {node.index: node for node in tree.candidates}
         candidates = counting(ballot(Completed(index, node.chain)) for index, node in nodes.items())
-        scores = {b.index: value for b in candidates if (value := nodes[b.index].value) is not None}
+        known = {index: node.value for index, node in nodes.items()} if own is None else own
+        scores = {b.index: value for b in candidates if (value := known.get(b.index)) is not None}
         notes = [_undecided(tree)]
         if self.pick == "score" and scores:
             choices = by_score(candidates, scores)
