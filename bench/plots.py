@@ -25,6 +25,17 @@ class Bar(Protocol):
     def ratio(self) -> float: ...
 
 
+class Point(Protocol):
+    """One strategy at one size."""
+
+    @property
+    def strategy(self) -> str: ...
+    @property
+    def tokens(self) -> float: ...
+    @property
+    def accuracy(self) -> float: ...
+
+
 def accuracy_curves(report: Report, title: str, path: Path) -> None:
     """Accuracy against the number of samples, a line per strategy, with pass@k as the ceiling. Saved as PNG or SVG."""
     figure = _figure(7)
@@ -38,6 +49,22 @@ def accuracy_curves(report: Report, title: str, path: Path) -> None:
     ticks = sorted({n for points in lines.values() for n, _ in points} | set(report.pass_at))
     axes.set_xticks(ticks, [str(n) for n in ticks])
     axes.set(xlabel="samples n", ylabel="accuracy (%)", title=title)
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize="small")
+    figure.savefig(path)
+
+
+def accuracy_against_tokens(points: Sequence[Point], title: str, path: Path) -> None:
+    """Accuracy against generated tokens per problem, a line per strategy. Saved as PNG or SVG."""
+    figure = _figure(8)
+    axes = figure.add_subplot()
+    for strategy in dict.fromkeys(point.strategy for point in points):
+        line = sorted((p.tokens, 100 * p.accuracy) for p in points if p.strategy == strategy)
+        axes.plot([tokens for tokens, _ in line], [accuracy for _, accuracy in line], marker="o", label=strategy)
+    axes.set_xscale("log", base=2)
+    ticks = [2**i for i in range(4, 14) if min(p.tokens for p in points) / 2 < 2**i < 2 * max(p.tokens for p in points)]
+    axes.set_xticks(ticks, [str(tick) for tick in ticks])
+    axes.set(xlabel="generated tokens per problem", ylabel="accuracy (%)", title=title)
     axes.grid(alpha=0.3)
     axes.legend(fontsize="small")
     figure.savefig(path)

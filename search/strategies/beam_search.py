@@ -32,7 +32,8 @@ class BeamSearch(StepStrategy, frozen=True):
     width: Annotated[int, Field(ge=1, le=MAX_WIDTH)] = 4
     """Chains that are kept after each step."""
     expansions: Annotated[int, Field(ge=1, le=MAX_WIDTH)] = 4
-    """Steps drawn from each of them; fewer chains share the steps of those that are missing."""
+    """Steps drawn from each of them, and `width` times as many first ones. Equal steps count once: where the model is
+    sure, few chains are left and few steps are drawn."""
     lookahead: Annotated[int, Field(ge=0, le=MAX_LOOKAHEAD)] = 0
     """Steps that a chain is rolled on at temperature 0, to be judged with their text (Snell 2024, lookahead search)."""
     speculate: bool = True
@@ -118,16 +119,15 @@ class _Beam:
                 self._extend(node, self._options.expansions, depth + 1)
 
     def _settle(self, depth: int, survivors: list[Node]) -> None:
-        """All are judged: the best go on, with all the steps there are, and the others stop."""
+        """All are judged: the best go on and the others stop."""
         self._levels[depth].settled = True
         for node in self._levels[depth].judged:
             if node not in survivors and not node.ended:
                 self._tree.prune(node, f"not among the best {self._options.width} at depth {node.depth}")
         if not survivors:
             return
-        share, more = divmod(self._options.slots, len(survivors))
-        for rank, node in enumerate(survivors):
-            self._extend(node, share + (rank < more) - node.children, depth + 1)
+        for node in survivors:
+            self._extend(node, self._options.expansions - node.children, depth + 1)
         level = self._levels[depth + 1]
         level.final = True
         level.growing = {index: parent for index, parent in level.growing.items() if parent in survivors}

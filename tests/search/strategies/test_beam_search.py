@@ -130,11 +130,11 @@ async def test_equal_texts_are_kept_once() -> None:
     assert sum(asked.count("a\n\n") for asked in judge.asked) == 1, "judged once"
 
 
-async def test_too_few_different_chains_share_all_steps() -> None:
+async def test_where_the_model_is_sure_few_steps_are_drawn() -> None:
     engine = by_place({"": ["a"], "a\n\n": ["<answer>1</answer>"]})
     verifier, _ = judged_by(last_letter)
     await grow(TWO_BY_TWO, engine, verifier)
-    assert sum(call.n for call in engine.calls) == 8
+    assert [call.n for call in engine.calls] == [4, 2], "two of one chain, and not four"
 
 
 async def test_trap_lookahead_text_is_scored() -> None:
