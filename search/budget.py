@@ -24,6 +24,8 @@ from deliberate.verifiers.protocol import Candidate, Judges, Problem, Verdict, V
 Limit: TypeAlias = Literal["max_candidates", "max_tokens_total", "deadline_s"]
 
 _CUT = "cut by the budget"
+_JUDGING = 0.1
+"""Share of the time that is kept for judging, where a verifier does: an answer that nobody judged is of little use."""
 
 
 class Limits(BaseModel, frozen=True, extra="forbid", use_attribute_docstrings=True):
@@ -38,9 +40,12 @@ class Limits(BaseModel, frozen=True, extra="forbid", use_attribute_docstrings=Tr
 
 
 class Budget:
-    """What is left of the limits. Time counts from `start` (by `perf_counter`), or from now."""
+    """What is left of the limits. Time counts from `start` (by `perf_counter`), or from now.
 
-    def __init__(self, limits: Limits | None = None, start: float | None = None) -> None:
+    With `judges`, nothing is generated in the last tenth of the time, which is the verifier's.
+    """
+
+    def __init__(self, limits: Limits | None = None, start: float | None = None, *, judges: bool = False) -> None:
         self.limits = limits or Limits()
         self.ended: Limit | None = None
         """The limit that was reached first."""
@@ -50,6 +55,7 @@ class Budget:
         seconds = self.limits.deadline_s
         start = perf_counter() if start is None else start
         self._deadline = None if seconds is None else start + seconds
+        self._judging = 0.0 if seconds is None or not judges else _JUDGING * seconds
         self._waiting: set[asyncio.Timeout] = set()
 
     def spend(self, tokens: int) -> None:
@@ -81,7 +87,7 @@ class Budget:
         """The next delta; None where the budget ends first. Raises StopAsyncIteration at the end."""
         if self.ended is not None:
             return None
-        timeout = asyncio.timeout(self.seconds_left())
+        timeout = asyncio.timeout(self.seconds_left(self._judging))
         try:
             async with timeout:
                 self._waiting.add(timeout)
@@ -94,14 +100,14 @@ class Budget:
         finally:
             self._waiting.discard(timeout)
 
-    def seconds_left(self) -> float | None:
-        """Until the deadline; None without one."""
-        return None if self._deadline is None else max(0.0, self._deadline - perf_counter())
+    def seconds_left(self, less: float = 0.0) -> float | None:
+        """Until so much before the deadline; None without one."""
+        return None if self._deadline is None else max(0.0, self._deadline - less - perf_counter())
 
     def describe(self) -> str:
         """What ended the search, in a sentence; it has ended."""
         assert self.ended is not None, "only of a budget that ended"
-        return f"{self.ended} = {getattr(self.limits, self.ended):g} was reached"
+        return f"{self.ended} = {getattr(self.limits, self.ended):.10g} was reached"
 
 
 def was_cut(finish: Finish) -> bool:

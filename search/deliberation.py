@@ -82,7 +82,7 @@ def prepare(
         )
     prompt = prompt_of(engine, opening(transforms, conversation))
     problem = Problem(template_messages(conversation.messages), prompt.token_ids)
-    budget = Budget(limits, arrived)
+    budget = Budget(limits, arrived, judges=verifier is not None)
     context = Context(
         problem,
         prompt,

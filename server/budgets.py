@@ -8,7 +8,7 @@ from deliberate.server.bodies import RequestModel
 from deliberate.server.settings import Settings
 
 _MARGIN = 0.1
-"""Share of the client's patience that is kept for the last judgement and the way back."""
+"""Share of the client's patience that is kept for the way back."""
 _LONGEST_MARGIN_SECONDS = 2.0
 
 

@@ -78,6 +78,17 @@ class TestWhatEndsASearch:
             reply = ask(server, False, strategy="vote-3", budget={"deadline_s": 0.4})
         assert 0.4 <= reply["seconds"] < 1.5
 
+    @pytest.mark.parametrize("limit", [{"max_tokens_total": 120}, {"deadline_s": 0.8}])
+    def test_what_has_ended_is_still_judged(self, limit: dict[str, float]) -> None:
+        """The majority says 3, the verifier 2, and one sample never ends."""
+        script = ["<answer>1 + 1 = 3</answer>", "<answer>1 + 1 = 3</answer>", "<answer>1 + 1 = 2</answer>"]
+        with live([*script, Reply("x" * 4000, seconds_per_token=0.002)]) as server:
+            reply = ask(server, False, strategy="best-of-4@calculator", budget=limit)
+            assert reply["limit"] == next(iter(limit))
+            assert reply["fallback"] is None
+            assert reply["content"] == "<answer>1 + 1 = 2</answer>"
+            assert reply["seconds"] < 0.8, "the last tenth is kept for the verifier"
+
     def test_metrics_count_ends_by_limit(self) -> None:
         with live(engine=ScriptedEngine(stepwise)) as server:
             server.chat(strategy=BEAM)
