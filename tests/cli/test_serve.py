@@ -146,7 +146,7 @@ def test_a_reward_model_judges_by_itself(model: Path, tmp_path: Path) -> None:
         finally:
             process.kill()
     assert deliberation["verifier"] == {"kind": "reward_model"}
-    winner = deliberation["candidates"][deliberation["chosen"][0]["index"]]
+    winner = next(candidate for candidate in deliberation["candidates"] if candidate["chosen"] == 0)
     assert winner["verdict"] == "ok", "judged; what was cut by length is judged only where nothing ended"
 
 

@@ -98,6 +98,12 @@ def test_what_vllm_refuses_is_said_in_a_line(wide_model_folder: Path) -> None:
 
 
 @NEEDS_VLLM
+def test_a_head_of_two_layers_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidRequest, match=r"is a Qwen2ForProcessRewardModel.*engine transformers"):
+        vllm.load_scorer(str(make_reward_model(tmp_path, "process", **HEADS)))
+
+
+@NEEDS_VLLM
 def test_a_head_with_other_labels_than_one_or_two_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidRequest, match="3 labels"):
         vllm.load_scorer(str(make_reward_model(tmp_path, labels=3, **HEADS)))

@@ -16,8 +16,10 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from deliberate.engines.transformers.reward_heads import Qwen2ForProcessRewardModel, Qwen2ForRewardModel
 
-CHAT_TEMPLATE = "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}"
-CHAT_TEMPLATE += "{% if add_generation_prompt %}assistant: {% endif %}"
+CHAT_TEMPLATE = (
+    "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}"
+    "{% if add_generation_prompt %}assistant: {% endif %}"
+)
 
 SMALL: dict[str, Any] = {
     "vocab_size": 260,
