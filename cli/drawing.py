@@ -74,7 +74,7 @@ def _details(step: Step, copies: int) -> Iterable[str]:
     if copies > 1:
         yield f"{copies} times"
     if step.value is not None:
-        yield f"{step.visits} visits, mean {step.value:.2f}"
+        yield f"{step.visits} {'visit' if step.visits == 1 else 'visits'}, mean {step.value:.2f}"
     if step.answer is not None and _shortened(step.text).endswith("…"):
         yield f"→ {step.answer}"
     yield f"{step.tokens} tokens"

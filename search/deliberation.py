@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
-from deliberate.engines.errors import InvalidRequest, UnknownName
+from deliberate.engines.errors import InvalidRequest, SearchFailed, UnknownName
 from deliberate.engines.protocol import Conversation, Sampling
 from deliberate.search.asking import Preparation, opening
 from deliberate.search.budget import Budget, BudgetedEngine, BudgetedVerifier, Limits
@@ -35,9 +35,14 @@ class Deliberation:
         async with aclosing(preparation.events()) as events:
             async for event in events:
                 yield event
-        async with aclosing(self.strategy.run(preparation.context)) as events:
-            async for event in events:
-                yield self._with_limit(event) if isinstance(event, Chosen) else event
+        try:
+            async with aclosing(self.strategy.run(preparation.context)) as events:
+                async for event in events:
+                    yield self._with_limit(event) if isinstance(event, Chosen) else event
+        except SearchFailed as error:
+            if self.context.budget.ended is None:
+                raise
+            raise SearchFailed(f"{self.context.budget.describe()}. {error}") from error
 
     def _with_limit(self, chosen: Chosen) -> Chosen:
         """The choice, saying what ended the search where the budget did."""

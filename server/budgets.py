@@ -45,16 +45,16 @@ def patience_of(read_timeout: str | None) -> float | None:
 
 
 def check_agreement(asked: Limits, least: int, what: str, max_tokens: int | None) -> None:
-    """Refuse limits that contradict the rest of their request, which draws at least `least` candidates.
+    """Refuse limits that contradict the rest of their request, which has at least `least` candidates.
 
     `what` says why it does; `max_tokens` is what the request allows one candidate.
     """
-    for name, unit in (("max_candidates", "candidates"), ("max_tokens_total", "tokens")):
+    for name, needed in (("max_candidates", ""), ("max_tokens_total", "a token for each of ")):
         limit = getattr(asked, name)
         if limit is not None and limit < least:
             raise InvalidRequest(
-                f"budget.{name} = {limit} contradicts {what}, which takes at least {least} {unit}. "
-                "Ask for less, or allow more.",
+                f"budget.{name} = {limit} is less than {needed}the {least} candidates of {what}. "
+                "Ask for fewer, or allow more.",
                 param=f"budget.{name}",
             )
     total = asked.max_tokens_total

@@ -132,7 +132,7 @@ def prepare_chat(server: Server, request: ChatRequest, arrival: Arrival) -> Chat
 def _limits(request: ChatRequest, strategy: Strategy, choices: int, arrival: Arrival, server: Server) -> Limits:
     if request.budget is not None:
         least = choices if strategy.continues else slots_of(strategy, choices)
-        what = f"n = {choices}" if least == choices else f"the strategy {write_strategy(strategy)!r}"
+        what = f"n = {choices}" if least == choices else repr(write_strategy(strategy))
         check_agreement(request.budget, least, what, request.most_tokens)
     # A stream is kept alive by comments, so its client does not run out of patience.
     patience = None if request.stream else patience_of(arrival.read_timeout)

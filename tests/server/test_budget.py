@@ -89,6 +89,12 @@ class TestWhatEndsASearch:
             assert reply["content"] == "<answer>1 + 1 = 2</answer>"
             assert reply["seconds"] < 0.8, "the last tenth is kept for the verifier"
 
+    def test_nothing_is_left_for_the_search(self, steps: Live) -> None:
+        asked = {"strategy": BEAM, "prompt": "least_to_most", "budget": {"max_tokens_total": 5}}
+        failed = steps.chat(**asked)
+        assert failed.status_code == 500
+        assert "max_tokens_total = 5 was reached" in failed.json()["error"]["message"]
+
     def test_metrics_count_ends_by_limit(self) -> None:
         with live(engine=ScriptedEngine(stepwise)) as server:
             server.chat(strategy=BEAM)

@@ -39,6 +39,13 @@ REQUESTS: dict[str, dict[str, Any]] = {
     "beam": {"strategy": BEAM},
     "beam, cut": {"strategy": BEAM, "budget": {"max_tokens_total": 60}},
     "lookahead": {"strategy": BEAM | {"lookahead": 1}},
+    "dvts": {"strategy": "dvts-4x2@calculator"},
+    "rebase": {"strategy": "rebase-4@calculator"},
+    "particles": {"strategy": "particles-4@calculator"},
+    "mcts": {"strategy": "mcts-4@calculator"},
+    "rstar": {"strategy": "rstar-4"},
+    "thoughts": {"strategy": "tot-2x2@calculator"},
+    "revise": {"strategy": "revise-2@calculator"},
     "questions first": {"strategy": "vote-2", "prompt": "least_to_most"},
 }
 
