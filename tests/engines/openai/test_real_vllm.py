@@ -36,6 +36,9 @@ def test_the_upstreams_tokenizer_is_the_models(remote: RemoteTokenizer, wide_mod
     assert remote.encode(text) == local.encode(text)
     assert remote.decode(local.encode(text)) == text
     assert remote.apply_chat_template([QUESTION]) == local.apply_chat_template([QUESTION])
+    closed = remote.apply_chat_template([QUESTION], add_generation_prompt=False)
+    assert closed == local.apply_chat_template([QUESTION], add_generation_prompt=False)
+    assert remote.beginning_of_sequence == local.beginning_of_sequence == ()
     assert remote.token_bytes(local.encode("a")[0]) == b"a"
 
 
