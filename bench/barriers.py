@@ -26,7 +26,7 @@ from deliberate.search.evaluation import Question, question_seed
 from deliberate.search.log import Log
 from deliberate.search.strategies.beam_search import BeamSearch
 from deliberate.search.strategy import Context
-from deliberate.search.tree import Node, Tree
+from deliberate.search.tree import Draft, Node, Tree
 from deliberate.server.loading import EmbeddedOptions, load_model
 from deliberate.server.serving import Pool, ServedModel
 from deliberate.server.settings import Settings
@@ -68,13 +68,13 @@ class LockStepTree(Tree):
     gate: Gate = field(default_factory=lambda: Gate(1))
     growing: int = 0
 
-    def expand(self, node: Node, count: int, *, whole: bool = False) -> range:
-        indices = Tree.expand(self, node, count, whole=whole)
+    def draw(self, node: Node, draft: Draft, count: int = 1) -> range:
+        indices = Tree.draw(self, node, draft, count)
         self.growing += len(indices)
         return indices
 
-    def _step_ended(self, parent: Node, index: int, step: Sample, sampling: Sampling) -> None:
-        Tree._step_ended(self, parent, index, step, sampling)
+    def _step_ended(self, parent: Node, draft: Draft, index: int, step: Sample, sampling: Sampling) -> None:
+        Tree._step_ended(self, parent, draft, index, step, sampling)
         self.growing -= 1
         if not self.growing and self._unjudged:
             self._start(self._judge(), None)

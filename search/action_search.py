@@ -4,6 +4,7 @@ from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from random import Random
+from statistics import fmean
 
 from deliberate.engines.protocol import Sample
 from deliberate.search.actions import FOLLOWERS, Action, Wording, draft_of
@@ -25,6 +26,8 @@ class ActionRules:
     """Simulations at once."""
     exploration: float
     """Weight of actions that were seldom followed."""
+    checks: int
+    """Beginnings of a candidate that the discriminator finishes."""
     times: Callable[[Action], int]
     """How often an action may be taken after one chain."""
     word: Callable[[str], Awaitable[Wording]]
@@ -93,19 +96,19 @@ class ActionSearch:
         self._simulation_of: dict[int, _Simulation] = {}
         """By the step that it waits for."""
         self._back: list[_Simulation] = []
-        self._agreed: dict[tuple[int, ...], bool | None] = {}
-        """By a candidate's tokens: whether the discriminator came to its answer; None where that is not known."""
+        self._agreed: dict[tuple[int, ...], list[bool]] = {}
+        """By a candidate's tokens: whether the discriminator came to its answer, each time that it came to one."""
         while self._depart():
             pass
 
     @property
     def reason(self) -> str:
         """Why it ended, in a phrase."""
-        known = [agrees for agrees in self._agreed.values() if agrees is not None]
+        shares = [fmean(agreed) for agreed in self._agreed.values() if agreed]
         early = "" if self._root.open or self._left == self._rules.simulations else ", no action is open"
         return (
             f"{len(self._back)} of {self._rules.simulations} simulations ended{early}; "
-            f"{sum(known)} of {len(known)} different candidates were found consistent"
+            f"{sum(share >= 0.5 for share in shares)} of {len(shares)} different candidates were found consistent"
         )
 
     def weights(self) -> dict[int, float]:
@@ -115,10 +118,12 @@ class ActionSearch:
         """
         nodes = {node.index: node for node in self._tree.candidates}
         rewards = {i: reward for i, reward in self._rewards(nodes).items() if reward is not None}
-        weights = {
-            i: reward * (self._agreed.get(nodes[i].chain.token_ids) is not False) for i, reward in rewards.items()
-        }
+        weights = {i: reward * self._consistency(nodes[i]) for i, reward in rewards.items()}
         return weights if any(weights.values()) else rewards
+
+    def _consistency(self, candidate: Node) -> float:
+        agreed = self._agreed.get(candidate.chain.token_ids)
+        return fmean(agreed) if agreed else 1.0
 
     def _rewards(self, nodes: Mapping[int, Node]) -> dict[int, float | None]:
         if self._tree.context.verifier is not None:
@@ -131,8 +136,8 @@ class ActionSearch:
         match event:
             case Completed(index):
                 self._check(self._tree.nodes[index])
-            case Retraced(index, _, agrees):
-                self._agreed[self._tree.nodes[index].chain.token_ids] = agrees
+            case Retraced(index, _, agrees) if agrees is not None:
+                self._agreed[self._tree.nodes[index].chain.token_ids].append(agrees)
             case Expanded(index) | Failed(index) | Scored(index) if index in self._simulation_of:
                 await self._go_on(self._simulation_of.pop(index), event)
                 return list(self._next())
@@ -141,11 +146,12 @@ class ActionSearch:
         return []
 
     def _check(self, candidate: Node) -> None:
-        """Have the discriminator finish a beginning of it; equal candidates once."""
+        """Have the discriminator finish beginnings of it; equal candidates are one."""
         answer, tokens = _answer(candidate), candidate.chain.token_ids
         if answer is not None and tokens not in self._agreed and self._tree.context.budget.ended is None:
-            self._agreed[tokens] = None
-            self._tree.beside(candidate, self._discriminator.retrace(candidate, answer))
+            self._agreed[tokens] = []
+            for number in range(self._rules.checks):
+                self._tree.beside(candidate, self._discriminator.retrace(candidate, answer, number))
 
     async def _go_on(self, simulation: _Simulation, event: Expanded | Failed | Scored) -> None:
         """What it waited for is there."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import BaseModel, Field, FiniteFloat
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 from deliberate.engines.protocol import (
     Capabilities,
@@ -28,8 +28,10 @@ _JUDGING = 0.1
 """Share of the time that is kept for judging, where a verifier does: an answer that nobody judged is of little use."""
 
 
-class Limits(BaseModel, frozen=True, extra="forbid", use_attribute_docstrings=True):
+class Limits(BaseModel):
     """Where a search ends at the latest. The best answer until then is the reply, which says what ended it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     max_candidates: Annotated[int, Field(ge=1)] | None = None
     """Whole candidates: a search over steps ends with this many."""

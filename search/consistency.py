@@ -45,9 +45,12 @@ class Discriminator:
         prompt = await asyncio.to_thread(prompt_of, engine, conversation)
         return cls(engine, tokenizer, prompt.token_ids, sampling, least, most)
 
-    async def retrace(self, node: Node, answer: str) -> AsyncGenerator[Event, None]:
-        """Retraced of a candidate with that answer; nothing where its beginning does not fit the context."""
-        chance = Random(f"retrace:{node.seed}")
+    async def retrace(self, node: Node, answer: str, number: int) -> AsyncGenerator[Event, None]:
+        """Retraced of a candidate with that answer; nothing where its beginning does not fit the context.
+
+        `number` counts what is drawn of one candidate.
+        """
+        chance = Random(f"retrace:{node.seed}:{number}")
         text, ids = self._beginning(node.chain, chance.uniform(self.least, self.most))
         context = self.engine.capabilities.context_length
         if context is not None and len(self.prompt) + len(ids) >= context:

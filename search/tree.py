@@ -158,11 +158,6 @@ class Tree:
         """The completed chains to choose from; those that grew ahead of a decision to drop them only without others."""
         return [node for node in self.completed if not node.dropped] or self.completed
 
-    @property
-    def judged_candidates(self) -> int:
-        """How many whole candidates the verifier has spoken of, those that were dropped not counted."""
-        return sum(node.verdict is not None and not node.dropped for node in self.completed)
-
     def expand(self, node: Node, count: int, *, whole: bool = False) -> range:
         """Start `count` further steps after a live chain; their indices, none once the budget is spent.
 

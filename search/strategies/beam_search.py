@@ -1,18 +1,20 @@
 """Beam search over steps, guided by a verifier (Snell et al. 2024, arXiv:2408.03314; Beeching et al. 2024).
 
 No barrier: a chain that is sure to stay among the best is extended while its siblings still run and, with `speculate`,
-so is one that leads so far. Which chains survive depends on the scores alone, so speculation costs tokens where it was
-wrong and changes no answer.
+so is one that leads of those whose step has ended, before the verifier has spoken of it. No more chains lead than would
+have survived of so many (the promotion rule of asynchronous successive halving, Li et al. 2018, arXiv:1810.05934, which
+is mended here once all are judged). Which chains survive depends on the scores alone, so speculation costs tokens where
+it was wrong and changes no answer.
 """
 
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from deliberate.search.events import Cancelled, Event, Failed, Scored
+from deliberate.search.events import Cancelled, Event, Expanded, Failed, Scored
 from deliberate.search.sampling import MAX_WIDTH
 from deliberate.search.stepwise import StepStrategy, score_of
 from deliberate.search.strategy import Context
@@ -24,7 +26,10 @@ MAX_LOOKAHEAD = 16
 
 
 class BeamSearch(StepStrategy, frozen=True):
-    """Draw steps from each of the best chains, judge them, keep the best again, until they end."""
+    """Draw steps from each of the best chains, judge them, keep the best again.
+
+    It ends when no chain goes on, or as many have ended as steps are drawn at once.
+    """
 
     kind: Literal["beam_search"] = "beam_search"
     alias: ClassVar[str] = "beam"
@@ -37,7 +42,7 @@ class BeamSearch(StepStrategy, frozen=True):
     lookahead: Annotated[int, Field(ge=0, le=MAX_LOOKAHEAD)] = 0
     """Steps that a chain is rolled on at temperature 0, to be judged with their text (Snell 2024, lookahead search)."""
     speculate: bool = True
-    """Extend chains that lead before their siblings have ended: sooner done, for more tokens."""
+    """Extend chains that lead before their siblings have ended and they are judged: sooner done, for more tokens."""
 
     @property
     def slots(self) -> int:
@@ -62,7 +67,7 @@ class BeamSearch(StepStrategy, frozen=True):
                 yield event
                 failures += [event] if isinstance(event, Failed) else []
                 beam.hear(event)
-                if isinstance(event, Scored) and tree.judged_candidates >= self.slots:
+                if beam.over:
                     break
         async for event in self.choose(tree, failures):
             yield event
@@ -76,9 +81,20 @@ class _Level:
     """It is known which chains they grow from."""
     settled: bool = False
     """It is known which of them go on."""
-    growing: dict[int, Node] = field(default_factory=dict[int, Node])
-    """Steps that were not judged yet, with the chain that they follow."""
-    judged: list[Node] = field(default_factory=list[Node])
+    open: dict[int, Node] = field(default_factory=dict[int, Node])
+    """Steps that run or were not judged yet, with the chain that they follow."""
+    drawn: list[Node] = field(default_factory=list[Node])
+    """Chains whose step has ended."""
+
+    @property
+    def judged(self) -> list[Node]:
+        return [node for node in self.drawn if node.index not in self.open]
+
+    def keep(self, parents: Sequence[Node]) -> None:
+        """Its chains are those that grow from these."""
+        self.final = True
+        self.open = {index: parent for index, parent in self.open.items() if parent in parents}
+        self.drawn = [node for node in self.drawn if node.parent in parents]
 
 
 class _Beam:
@@ -87,40 +103,48 @@ class _Beam:
     def __init__(self, options: BeamSearch, tree: Tree) -> None:
         self._options = options
         self._tree = tree
+        self.over = False
+        """Enough chains have ended."""
         self._levels = [_Level(final=True)]
         self._level_of: dict[int, int] = {}
+        self._ended = 0
         self._extend(tree.root, options.slots, 0)
 
     def hear(self, event: Event) -> None:
         """Take what happened and extend what can be."""
         match event:
-            case Scored(index) if not self._tree.nodes[index].dropped:
-                self._levels[self._level_of[index]].judged.append(self._tree.nodes[index])
-            case Failed(index) | Cancelled(index):
-                pass
+            case Expanded(index):
+                level = self._levels[self._level_of[index]]
+                level.drawn += [self._tree.nodes[index]] if index in level.open else []
+            case Scored(index) | Failed(index) | Cancelled(index):
+                level = self._levels[self._level_of[index]]
+                level.open.pop(index, None)
             case _:
                 return
-        depth = self._level_of[event.index]
-        self._levels[depth].growing.pop(event.index, None)
-        self._advance(depth)
+        self._advance(self._level_of[index])
 
     def _advance(self, depth: int) -> None:
         level = self._levels[depth]
         if level.settled or not level.final:
             return
         best = _best(level.judged)
-        if not level.growing:
+        if not level.open:
             self._settle(depth, best[: self._options.width])
             return
-        sure = self._options.width - len(level.growing)
-        leading = len(level.judged) // self._options.expansions if self._options.speculate else 0
-        for node in best[: max(0, sure, min(leading, self._options.width))]:
+        promising = best[: max(0, self._options.width - len(level.open))]
+        if self._options.speculate:
+            leading = min(self._options.width, len(level.drawn) // self._options.expansions)
+            promising += _best(level.drawn)[:leading]
+        for node in promising:
             if not node.children:
                 self._extend(node, self._options.expansions, depth + 1)
 
     def _settle(self, depth: int, survivors: list[Node]) -> None:
         """All are judged: the best go on and the others stop."""
         self._levels[depth].settled = True
+        self._ended += sum(node.ended for node in self._levels[depth].judged)
+        if self._ended >= self._options.slots:
+            self.over, survivors = True, []
         for node in self._levels[depth].judged:
             if node not in survivors and not node.ended:
                 self._tree.prune(node, f"not among the best {self._options.width} at depth {node.depth}")
@@ -128,10 +152,7 @@ class _Beam:
             return
         for node in survivors:
             self._extend(node, self._options.expansions - node.children, depth + 1)
-        level = self._levels[depth + 1]
-        level.final = True
-        level.growing = {index: parent for index, parent in level.growing.items() if parent in survivors}
-        level.judged = [node for node in level.judged if node.parent in survivors]
+        self._levels[depth + 1].keep(survivors)
         self._advance(depth + 1)
 
     def _extend(self, node: Node, steps: int, depth: int) -> None:
@@ -141,7 +162,7 @@ class _Beam:
             return
         for index in self._tree.expand(node, steps):
             self._level_of[index] = depth
-            self._levels[depth].growing[index] = node
+            self._levels[depth].open[index] = node
 
 
 def _best(judged: Iterable[Node]) -> list[Node]:

@@ -5,9 +5,9 @@ action once before any is followed again, and from there by random actions to a 
 is left, A3 a simpler question with its answer, A4 another answer to it, A5 the question in other words;
 `search.actions` says which may follow which). The reward of an answer is the share of all answers so far that agree
 with it (self-consistency) or, where the request names a verifier, its score. Then mutual consistency: a second model is
-given a beginning of each candidate and finishes it. Candidates count with
+given beginnings of each candidate and finishes them. Candidates count with
 
-    reward x (1 where the second model comes to the same answer, else 0)
+    reward x (share of these that come to the same answer)
 
 so that the answer is that of the best candidate, or of the largest sum of these (`pick`).
 
@@ -37,6 +37,9 @@ from deliberate.search.transform import Text
 from deliberate.verifiers.protocol import Judges, VerifierConfig
 from deliberate.verifiers.registry import AnyVerifier
 
+MAX_CHECKS = 64
+"""Most beginnings of a candidate that a request may have finished."""
+
 
 class RStar(StepStrategy, frozen=True):
     """Answer by different kinds of steps, again and again, and trust what a second model arrives at too."""
@@ -60,6 +63,8 @@ class RStar(StepStrategy, frozen=True):
     """The last action of a chain this long is all of its rest."""
     discriminator: str | None = None
     """The served model that checks candidates; None asks the model that answers once more."""
+    checks: Annotated[int, Field(ge=1, le=MAX_CHECKS)] = 4
+    """Beginnings of a candidate that it finishes; the share that comes to the candidate's answer is its consistency."""
     least_shown: Annotated[FiniteFloat, Field(ge=0, le=1)] = 0.2
     """Least share of a candidate's tokens that the discriminator is given."""
     most_shown: Annotated[FiniteFloat, Field(ge=0, le=1)] = 0.8
@@ -122,7 +127,7 @@ class RStar(StepStrategy, frozen=True):
 
     def _rules(self, context: Context) -> ActionRules:
         word = partial(self._word, context)
-        return ActionRules(self.simulations, self.in_flight, self.exploration, self._times, word)
+        return ActionRules(self.simulations, self.in_flight, self.exploration, self.checks, self._times, word)
 
     async def _word(self, context: Context, question: str | None = None) -> Wording:
         """The question of the search, with these words for it, as the actions ask it."""

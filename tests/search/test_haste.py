@@ -48,6 +48,7 @@ async def outcome(config: dict[str, object], salt: int, timing: int) -> tuple[ob
 @pytest.mark.parametrize(
     "config",
     [
+        {"kind": "beam_search", "width": 3, "expansions": 2},
         {"kind": "rebase", "width": 6},
         {"kind": "particle_filtering", "particles": 6, "pick": "weighted_vote"},
         {"kind": "dvts", "width": 6, "expansions": 3},

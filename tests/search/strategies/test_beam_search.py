@@ -22,7 +22,7 @@ from tests.search.growing import by_place, grow, judged_by, tree_of
 pytestmark = pytest.mark.asyncio
 
 TWO_BY_TWO = BeamSearch(width=2, expansions=2, speculate=False)
-SCORES = {"a": 0.9, "b": 0.5, "c": 0.2, "d": 0.7, "x": 0.1, "y": 0.8, "1": 0.3, "2": 0.6}
+SCORES = {"a": 0.9, "b": 0.5, "c": 0.2, "d": 0.7, "x": 0.1, "y": 0.8, "1": 0.3, "2": 0.6, "0": 0.05}
 
 
 def last_letter(text: str) -> float | None:
