@@ -12,7 +12,7 @@ _MARGIN = 0.1
 _LONGEST_MARGIN_SECONDS = 2.0
 
 
-class RequestBudget(RequestModel, Limits, frozen=True):
+class RequestBudget(RequestModel, Limits):
     """Where a search ends at the latest. The best answer until then is the reply, which says what ended it."""
 
 

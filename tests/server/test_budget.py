@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from openai import OpenAI
+from openai.types.chat import ChatCompletionMessageParam
 
 from deliberate.engines.scripted import Reply, ScriptedEngine
 
@@ -114,6 +116,14 @@ class TestAClientsPatience:
         assert reply["limit"] == "deadline_s"
         assert reply["content"] == "<answer>7</answer>"
         assert 0.45 <= reply["seconds"] < 1.5
+
+    def test_the_official_client_gets_an_answer_before_it_gives_up(self) -> None:
+        with live(engine=ScriptedEngine(endless)) as server:
+            client = OpenAI(base_url=f"{server.url}/v1", api_key="-", timeout=1.0, max_retries=0)
+            messages: list[ChatCompletionMessageParam] = [{"role": "user", "content": "What is 1 + 1?"}]
+            reply = client.chat.completions.create(model="tiny:vote-3", messages=messages)
+            client.close()
+        assert reply.choices[0].message.content == "<answer>7</answer>"
 
     def test_the_shorter_time_counts(self) -> None:
         with live(engine=ScriptedEngine(endless)) as server:
