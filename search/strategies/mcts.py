@@ -151,7 +151,7 @@ class _Search:
     def reason(self) -> str:
         """Why it ended, in a phrase."""
         more = self._root.open or self._flying
-        return f"{self._back} of {self._options.simulations} simulations ended" + ("" if more else ", no chain is open")
+        return f"{self._back} of {self._options.simulations} simulations ended" + ("" if more else ", every chain was followed")
 
     def hear(self, event: Event) -> Iterator[Visited]:
         """Take what happened, and send the simulations on that it concerns."""

@@ -120,7 +120,7 @@ async def test_a_tree_without_open_chains_ends_the_search() -> None:
     log = await grow(Mcts(simulations=64, expansions=2), engine, verifier)
     assert len([e for e in log.events if isinstance(e, Completed)]) == 8, "all there are"
     assert len(engine.calls) == 7
-    assert log.chosen.reason == "4 of 64 simulations ended, no chain is open"
+    assert log.chosen.reason == "4 of 64 simulations ended, every chain was followed"
     counts = Counter(name for name, told in visits(log).items() for _ in told)
     assert counts["a"] == counts["b"] == 4, "each answer below was visited once"
 
@@ -277,7 +277,7 @@ async def test_a_simulation_that_comes_to_nothing_is_done_without() -> None:
     verifier, _ = judged_by(last_letter)
     log = await grow(Mcts(simulations=4, expansions=2, in_flight=1), by_place(replies), verifier)
     assert set(visits(log)) == {"b", "by", "by1", "by2", "bx", "bx1", "bx2"}
-    assert log.chosen.reason == "3 of 4 simulations ended, no chain is open"
+    assert log.chosen.reason == "3 of 4 simulations ended, every chain was followed"
 
 
 async def test_a_search_all_of_whose_steps_fail_fails() -> None:
