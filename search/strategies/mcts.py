@@ -150,8 +150,8 @@ class _Search:
     @property
     def reason(self) -> str:
         """Why it ended, in a phrase."""
-        more = self._root.open or self._flying
-        return f"{self._back} of {self._options.simulations} simulations ended" + ("" if more else ", every chain was followed")
+        closed = "" if self._root.open or self._flying else ", every chain was followed"
+        return f"{self._back} of {self._options.simulations} simulations ended{closed}"
 
     def hear(self, event: Event) -> Iterator[Visited]:
         """Take what happened, and send the simulations on that it concerns."""
