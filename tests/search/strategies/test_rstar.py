@@ -148,7 +148,7 @@ class TestActions:
 class TestSearch:
     async def test_the_exact_tree_of_a_seed(self) -> None:
         engine = ScriptedEngine(obedient)
-        log = await search(RStar(simulations=3, in_flight=1), engine, sampling=Sampling(seed=5))
+        log = await search(RStar(simulations=3, in_flight=1, checks=1), engine, sampling=Sampling(seed=5))
         steps = [
             (event.index, event.parent, event.action, event.step.text)
             for event in log.events
@@ -292,7 +292,7 @@ class TestConsistency:
             return Reply(" no: <answer>2</answer>" if written else "<answer>2</answer>")
 
         policy, critic = ScriptedEngine(reply), ScriptedEngine(sceptic)
-        strategy = RStar(simulations=8, discriminator="critic")
+        strategy = RStar(simulations=8, checks=1, discriminator="critic")
         assert chosen_texts(
             await search(strategy.model_copy(update={"discriminator": None}), ScriptedEngine(reply))
         ) == ["<answer>1</answer>"]
@@ -312,7 +312,7 @@ class TestConsistency:
     async def test_it_is_given_a_beginning_of_the_asked_length_as_sampled(self) -> None:
         policy = ScriptedEngine(lambda prompt, number: Reply("x" * 90 + f"<answer>{number}</answer>"))
         critic = ScriptedEngine(["<answer>0</answer>"])
-        await with_critic(RStar(simulations=8, discriminator="critic"), policy, critic)
+        await with_critic(RStar(simulations=2, discriminator="critic"), policy, critic)
         shares = [(len(call.prompt_ids) - len(PLAIN)) / len("x" * 90 + "<answer>1</answer>.") for call in critic.calls]
         assert len(shares) == 8
         assert len(set(shares)) > 1
@@ -329,9 +329,22 @@ class TestConsistency:
         critic = ScriptedEngine(["<answer>7</answer>"])
         critic.tokenizer = Shifted()
         policy = ScriptedEngine(["x" * 50 + "<answer>7</answer>"])
-        log = await with_critic(RStar(simulations=1, discriminator="critic"), policy, critic)
+        log = await with_critic(RStar(simulations=1, checks=1, discriminator="critic"), policy, critic)
         assert b"::xxx" in bytes(critic.calls[0].prompt_ids)
         assert [event.agrees for event in log.events if isinstance(event, Retraced)] == [True]
+
+    async def test_consistency_is_the_share_that_agrees(self) -> None:
+        policy = ScriptedEngine(["<answer>1</answer>"])
+        critic = ScriptedEngine(
+            [" no: <answer>2</answer>", " yes: <answer>1</answer>", " no: <answer>2</answer>", "hm"]
+        )
+        strategy = RStar(simulations=1, discriminator="critic", least_shown=0, most_shown=0)
+        log = await with_critic(strategy, policy, critic)
+        assert len({call.sampling.seed for call in critic.calls}) == len(critic.calls) == 4
+        assert sorted(event.agrees is True for event in log.events if isinstance(event, Retraced)) == [False] * 3 + [
+            True
+        ]
+        assert log.chosen.choices[0].weight == 1 / 4
 
     async def test_where_nobody_is_consistent_rewards_decide(self) -> None:
         policy = ScriptedEngine(lambda prompt, number: Reply(f"<answer>{1 + (number == 0)}</answer>"))
@@ -346,7 +359,7 @@ class TestConsistency:
         log = await with_critic(
             RStar(simulations=3, discriminator="critic"), policy, ScriptedEngine([Reply("", "error")])
         )
-        assert [event.agrees for event in log.events if isinstance(event, Retraced)] == [None]
+        assert {event.agrees for event in log.events if isinstance(event, Retraced)} == {None}
         assert log.chosen.choices[0].weight > 0
 
     async def test_a_model_that_is_not_served_is_named(self) -> None:
