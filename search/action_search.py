@@ -7,13 +7,14 @@ from random import Random
 from statistics import fmean
 
 from deliberate.engines.protocol import Sample
-from deliberate.search.actions import FOLLOWERS, Action, Wording, draft_of
+from deliberate.search.actions import Action, Wording
 from deliberate.search.budget import was_cut
 from deliberate.search.consistency import Discriminator
 from deliberate.search.events import Completed, Event, Expanded, Failed, Retraced, Scored, Visited
 from deliberate.search.ranking import ballot
-from deliberate.search.tree import Draft, Node, Tree
-from deliberate.search.visits import Branch, uct, visited
+from deliberate.search.tree import Node, Tree
+from deliberate.search.turns import Turn
+from deliberate.search.visits import visited
 from deliberate.verifiers.answers import after_reasoning
 
 
@@ -32,36 +33,6 @@ class ActionRules:
     """How often an action may be taken after one chain."""
     word: Callable[[str], Awaitable[Wording]]
     """A question as the actions ask it."""
-
-
-@dataclass(slots=True, eq=False)
-class Turn(Branch):
-    """An action that simulations may take. Its node is the chain before it, until one did."""
-
-    draft: Draft | None = None
-    """How it is drawn, but for the seed; None for the question itself."""
-    wording: Wording | None = None
-    """What it answers; None for the question itself."""
-    returned: bool = False
-    """A simulation that took it is back."""
-
-    @property
-    def action(self) -> Action | None:
-        return None if self.draft is None else Action(self.draft.action)
-
-    @property
-    def turns(self) -> "list[Turn]":
-        """What may follow."""
-        return [child for child in self.children if isinstance(child, Turn)]
-
-    def is_twin_of(self, other: Branch) -> bool:
-        """The same action led to the same chain."""
-        alike = isinstance(other, Turn) and other.action is self.action and other is not self
-        return alike and other.node.chain.token_ids == self.node.chain.token_ids and not self.is_aside
-
-    @property
-    def is_aside(self) -> bool:
-        return self.draft is not None and self.draft.aside
 
 
 @dataclass(slots=True, eq=False)
@@ -89,7 +60,7 @@ class ActionSearch:
         self._rules = rules
         self._discriminator = discriminator
         self._root = Turn(tree.root)
-        self._offer(self._root, wording)
+        self._root.offer(tree, wording, rules.times)
         self._left = 0
         self._flying: deque[_Simulation] = deque()
         """In the order in which they left."""
@@ -173,7 +144,7 @@ class ActionSearch:
         turn = simulation.end
         wording = await self._reworded(step) if turn.is_aside else turn.wording
         if wording is not None:
-            self._offer(turn, wording)
+            turn.offer(self._tree, wording, self._rules.times)
         if not turn.turns:
             self._close(simulation)
             return
@@ -186,23 +157,6 @@ class ActionSearch:
         """The question in the words of a step; None where it says nothing."""
         question = after_reasoning(step.text).strip()
         return await self._rules.word(question) if question and step.finish.reason == "stop" else None
-
-    def _offer(self, turn: Turn, wording: Wording) -> None:
-        """What may follow."""
-        node, context = turn.node, self._tree.context
-        last = node.depth + 1 >= self._tree.rules.max_steps
-        for action in (Action.REST,) if last else FOLLOWERS[turn.action]:
-            draft = draft_of(action, wording, node, context.engine.tokenizer)
-            if draft is not None and self._has_room(draft):
-                turn.children += [
-                    Turn(node, turn, draft=draft, wording=wording) for _ in range(self._rules.times(action))
-                ]
-
-    def _has_room(self, draft: Draft) -> bool:
-        # What the caller asked is drawn in any case, so that the engine says where that alone does not fit.
-        length = self._tree.context.engine.capabilities.context_length
-        known = draft.prompt_ids == self._tree.context.prompt.token_ids
-        return known or length is None or len(draft.prompt_ids) + len(draft.chain.token_ids) < length
 
     def _draw(self, simulation: _Simulation) -> None:
         turn = simulation.end
@@ -234,7 +188,7 @@ class ActionSearch:
         if self._left == self._rules.simulations or len(self._flying) == self._rules.in_flight:
             return False
         chance = Random(f"{self._tree.root.seed}:{self._left}")
-        turn = self._select(chance)
+        turn = self._root.next_after(chance, self._rules.exploration)
         if turn is None:
             return False
         for above in turn.lineage():
@@ -244,22 +198,11 @@ class ActionSearch:
         self._draw(self._flying[-1])
         return True
 
-    def _select(self, chance: Random) -> Turn | None:
-        """Down the tree to an action that nobody took."""
-        turn = self._root
-        while turn.open and turn.turns:
-            worth = {following: uct(following, self._rules.exploration) for following in turn.turns if following.open}
-            best = max(worth.values())
-            turn = chance.choice([following for following, value in worth.items() if value == best])
-        return turn if turn.open else None
-
     def _come_back(self, simulation: _Simulation) -> Iterator[Visited]:
         self._back.append(simulation)
         for turn in simulation.path:
             assert turn.parent is not None, "nobody draws the question"
-            if any(
-                other.returned and turn.is_twin_of(other) for other in turn.parent.children if isinstance(other, Turn)
-            ):
+            if turn.has_returned_twin:
                 # Who would go on here goes on there.
                 turn.children, turn.spent = [], True
             turn.returned = True

@@ -98,8 +98,8 @@ class RStar(StepStrategy, frozen=True):
 
     @property
     def slots(self) -> int:
-        # As many candidates again are checked meanwhile.
-        return 2 * min(self.in_flight, self.simulations)
+        # As many candidates are checked meanwhile.
+        return (1 + self.checks) * min(self.in_flight, self.simulations)
 
     @property
     def size(self) -> tuple[int, ...]:
