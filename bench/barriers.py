@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from deliberate.bench.simulated import SEPARATOR, Chance, SimulatedEngine
 from deliberate.engines.protocol import Conversation, Sample, Sampling
 from deliberate.search.deliberation import prepare
 from deliberate.search.evaluation import Question, question_seed
@@ -218,17 +219,31 @@ def main(
     problems: Annotated[int, typer.Option(help="Held-out problems per turn.")] = 48,
     rounds: Annotated[int, typer.Option(help="Timed turns of each variant; medians count.")] = 5,
     temperature: Annotated[float, typer.Option(help="Of all variants.")] = 0.8,
+    simulate: Annotated[
+        bool, typer.Option(help="On an engine whose decoding steps take as long whatever the batch, as on GPUs.")
+    ] = False,
 ) -> None:
     """Measure beam search with and without barriers."""
     console = Console(stderr=True)
     task = load_task("word_problems")
     questions = [as_question(task, problem) for problem in task.problems("test", 0, problems)]
-    served = load_model(find_model(model), EmbeddedOptions())
-    ready = replace(served, default_verifier=default_verifier(Settings(), served))
+    ready = _simulated() if simulate else _loaded(model)
     width, expansions = (int(part) for part in size.split("x"))
     bench = Bench(ready, questions, clients, Sampling(temperature=temperature, max_tokens=256))
     turns = asyncio.run(_measure(bench, BeamSearch(width=width, expansions=expansions), rounds, console))
-    Console().print(_table(turns, f"beam-{size}, {clients} clients, {problems} problems"))
+    where = "simulated" if simulate else model
+    Console().print(_table(turns, f"beam-{size} on {where}, {clients} clients, {problems} problems"))
+
+
+def _loaded(model: str) -> ServedModel:
+    served = load_model(find_model(model), EmbeddedOptions())
+    return replace(served, default_verifier=default_verifier(Settings(), served))
+
+
+def _simulated() -> ServedModel:
+    """Eight steps of 30 tokens on average, of which one in six is more than twice as long; a verdict takes three."""
+    engine = SimulatedEngine(steps=8, mean_length=30, sigma=0.8, seconds=0.01)
+    return ServedModel("simulated", engine, step_separator=SEPARATOR, default_verifier=Chance(seconds=0.03))
 
 
 def _table(turns: dict[str, list[Turn]], title: str) -> Table:
