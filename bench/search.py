@@ -31,15 +31,15 @@ from deliberate.verifiers.workers import WorkerPool
 REFERENCE = "weighted-vote"
 """Whose spending sets the budgets."""
 SIZES: Mapping[str, Sequence[str]] = {
-    "vote": ("4", "8", "16", "32"),
-    "best-of": ("4", "8", "16", "32"),
-    "weighted-vote": ("4", "8", "16", "32"),
-    "beam": ("2x2", "2x4", "4x4", "8x4"),
-    "dvts": ("4x2", "8x2", "8x4", "16x4", "32x4"),
-    "rebase": ("4", "8", "16", "32"),
-    "particles": ("4", "8", "16", "32"),
-    "mcts": ("4", "8", "16", "32"),
-    "tot": ("2x4", "4x4"),
+    "vote": ("8", "16"),
+    "best-of": ("8", "16"),
+    "weighted-vote": ("8", "16"),
+    "beam": ("2x4", "2x8"),
+    "dvts": ("8x8", "16x8"),
+    "rebase": ("8", "16"),
+    "particles": ("8", "16"),
+    "mcts": ("3", "5"),
+    "tot": ("2x4", "2x8"),
 }
 """Short names that are measured, by alias."""
 HARD = (5, 6, 7)

@@ -21,6 +21,8 @@ class Branch:
     prior: float = 1.0
     """The policy's probability of the step, among the steps that were drawn after the same chain."""
     children: "list[Branch]" = field(default_factory=lambda: list[Branch]())
+    draws: int = 0
+    """How often steps were drawn after it."""
     visits: int = 0
     total: float = 0.0
     """Sum of the values of its visits."""
@@ -53,6 +55,13 @@ class Branch:
             yield branch
             branch = branch.parent
 
+    def adopt(self, children: "Iterable[Branch]") -> None:
+        """More steps that may follow it; equal ones stay one."""
+        known = {child.node.chain.token_ids for child in self.children}
+        self.children = [*self.children, *(new for new in children if new.node.chain.token_ids not in known)]
+        self.spent = not self.children
+        weigh(self, self.children)
+
     def enter(self) -> None:
         """A simulation comes here."""
         self.losses += 1
@@ -71,16 +80,23 @@ class Branch:
         self.open = any(child.open for child in self.children) if self.children else not (self.spent or self.losses)
 
 
-def grown(parent: Branch, nodes: Iterable[Node]) -> list[Branch]:
-    """A branch for each different step, with P = exp(mean log-probability), normalised."""
+def grown(parent: Branch, nodes: Iterable[Node], known: Iterable[Branch] = ()) -> list[Branch]:
+    """A branch for each different step that is not known yet."""
+    old = {branch.node.chain.token_ids for branch in known}
     distinct: dict[tuple[int, ...], Node] = {}
     for node in nodes:
         distinct.setdefault(node.chain.token_ids, node)
+    branches = [Branch(node, parent) for ids, node in distinct.items() if ids not in old]
+    weigh(parent, [*known, *branches])
+    return branches
+
+
+def weigh(parent: Branch, branches: Sequence[Branch]) -> None:
+    """P = exp(mean log-probability) of the steps after one chain, normalised."""
     start = len(parent.node.chain.logprobs)
-    weights = [exp(_mean(node.chain.logprobs[start:])) for node in distinct.values()]
-    return [
-        Branch(node, parent, weight / sum(weights)) for node, weight in zip(distinct.values(), weights, strict=True)
-    ]
+    weights = [exp(_mean(branch.node.chain.logprobs[start:])) for branch in branches]
+    for branch, weight in zip(branches, weights, strict=True):
+        branch.prior = weight / sum(weights)
 
 
 def visited(branch: Branch) -> Iterator[Visited]:

@@ -26,6 +26,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from math import ceil
 from statistics import fmean
 from typing import Annotated, ClassVar, Literal
 
@@ -54,6 +55,9 @@ class Mcts(StepStrategy, frozen=True):
     """Steps drawn after a chain, of which the best is followed and the others wait for later simulations."""
     in_flight: Annotated[int, Field(ge=1, le=MAX_WIDTH)] = 4
     """Simulations at once: more are sooner done, and know less of each other."""
+    widening: Annotated[FiniteFloat, Field(ge=0, le=1)] = 0.5
+    """After a chain of N visits, steps are drawn N^widening times: again where it is visited again, so that a step that
+    was missing may be found (progressive widening, Coulom 2007). 0 draws once."""
     selection: Literal["puct", "uct"] = "puct"
     """Which step is followed: `puct` weighs by the policy's probabilities, `uct` follows each step once before any
     twice."""
@@ -110,8 +114,12 @@ class _Simulation:
 
     path: list[Branch]
     """The chain where it left the tree, and those that it followed from there."""
-    drawn: list[list[Branch]] = field(default_factory=lambda: list[list[Branch]]())
-    """The steps that were drawn after each of them."""
+    drawn: list[tuple[Branch, list[Branch]]] = field(default_factory=lambda: list[tuple[Branch, list[Branch]]]())
+    """The chains that it extended, with the new steps after each of them."""
+    known: tuple[Branch, ...] = ()
+    """The steps after its first chain that were there when it left."""
+    bar: float = -1.0
+    """The best score of those: a new step is followed where it is better."""
     rolls_out: bool = False
     """It draws whole answers now."""
     waits: list[int] = field(default_factory=list[int])
@@ -127,9 +135,8 @@ class _Simulation:
     def show(self, steps: int | None = None) -> None:
         """Put what it drew into the tree: after so many steps of its path, or after all."""
         self.shown = True
-        for branch, children in zip(self.path, self.drawn[:steps], strict=False):
-            branch.children = children
-            branch.spent = not children
+        for branch, children in self.drawn[:steps]:
+            branch.adopt(children)
         for branch in self.path[-1].lineage():
             branch.refresh()
 
@@ -194,9 +201,16 @@ class _Search:
     def _select(self) -> Branch | None:
         """Down the tree to a chain that nobody extended yet."""
         branch = self._root
-        while branch.open and branch.children:
-            branch = self._options.best([child for child in branch.children if child.open])
-        return branch if branch.open else None
+        while branch.children and not self._widens(branch):
+            open_ones = [child for child in branch.children if child.open]
+            if not open_ones:
+                return None
+            branch = self._options.best(open_ones)
+        return branch if branch.open or branch.children else None
+
+    def _widens(self, branch: Branch) -> bool:
+        """Whether it was visited often enough for more steps to be drawn after it."""
+        return branch.draws < ceil((branch.trials + 1) ** self._options.widening)
 
     def _set_out(self, branch: Branch) -> Iterator[Visited]:
         if branch.node.ended:
@@ -208,12 +222,14 @@ class _Search:
         self._left += 1
         for above in branch.lineage():
             above.enter()
-        simulation = _Simulation([branch])
+        scores = [child.node.value for child in branch.children if child.node.value is not None]
+        simulation = _Simulation([branch], known=tuple(branch.children), bar=max(scores, default=-1.0))
         self._flying.append(simulation)
         self._draw(simulation)
 
     def _draw(self, simulation: _Simulation) -> None:
         count = self._options.rollouts if simulation.rolls_out else self._options.expansions
+        simulation.path[-1].draws += 1
         simulation.waits = list(self._tree.expand(simulation.path[-1].node, count, whole=simulation.rolls_out))
         simulation.missing = set(simulation.waits)
         self._simulation_of |= dict.fromkeys(simulation.waits, simulation)
@@ -225,15 +241,16 @@ class _Search:
             scores = [node.value for node in nodes if node.value is not None]
             simulation.ended, simulation.value = True, fmean(scores) if scores else None
             return
-        children = grown(simulation.path[-1], nodes)
-        simulation.drawn.append(children)
+        first = not simulation.drawn
+        children = grown(simulation.path[-1], nodes, simulation.known if first else ())
+        simulation.drawn.append((simulation.path[-1], children))
         for node in nodes:
             if not node.ended and all(node is not child.node for child in children):
                 self._tree.prune(node, "equal to another step")
-        if not children:
+        best = max(children, key=lambda branch: (branch.value, branch.prior), default=None)
+        if best is None or (first and best.value <= simulation.bar):
             simulation.ended = True
             return
-        best = self._options.best(children)
         best.enter()
         simulation.path.append(best)
         if best.node.ended:
@@ -244,6 +261,9 @@ class _Search:
 
     def _come_back(self, simulation: _Simulation) -> Iterator[Visited]:
         self._back += 1
+        if simulation.known and simulation.value is None:
+            # It drew more steps and followed none: that is no simulation.
+            self._back, self._left = self._back - 1, self._left - 1
         simulation.show()
         for branch in simulation.path[-1].lineage():
             branch.leave(simulation.value)

@@ -24,7 +24,7 @@ from tests.search.growing import by_place, deliberation, grow, judged_by, tree_o
 pytestmark = pytest.mark.asyncio
 
 SCORES = {"a": 0.9, "b": 0.5, "x": 0.1, "y": 0.8, "1": 0.3, "2": 0.6}
-ALONE = Mcts(simulations=2, expansions=2, in_flight=1)
+ALONE = Mcts(widening=0, simulations=2, expansions=2, in_flight=1)
 
 
 def last_letter(text: str) -> float | None:
@@ -117,7 +117,7 @@ async def test_a_finished_chain_is_visited_once_and_costs_no_simulation() -> Non
 async def test_a_tree_without_open_chains_ends_the_search() -> None:
     engine = by_place(letters())
     verifier, _ = judged_by(last_letter)
-    log = await grow(Mcts(simulations=64, expansions=2), engine, verifier)
+    log = await grow(Mcts(widening=0, simulations=64, expansions=2), engine, verifier)
     assert len([e for e in log.events if isinstance(e, Completed)]) == 8, "all there are"
     assert len(engine.calls) == 7
     assert log.chosen.reason == "4 of 64 simulations ended, every chain was followed"
@@ -156,7 +156,7 @@ async def test_simulations_do_not_wait_for_each_other() -> None:
     replies = letters()
     replies["a\n\n"] = ["x", Reply("y\n\n", seconds_per_token=0.02)]
     verifier, _ = judged_by(last_letter)
-    log = await grow(Mcts(simulations=2, expansions=2), by_place(replies), verifier)
+    log = await grow(Mcts(widening=0, simulations=2, expansions=2), by_place(replies), verifier)
     order = [chain(tree_of(log.events), e.index) for e in log.events if isinstance(e, Expanded)]
     assert order.index("by2") < order.index("ay"), "b was followed to its end while the first step after a still ran"
 
@@ -166,7 +166,9 @@ async def test_virtual_loss_parts_simulations_under_way() -> None:
     replies[""] = ["a", "y"]  # 0.9 and 0.8
     replies |= {"y\n\n": ["x", "y"], "y\n\nx\n\n": ["<answer>1</answer>"], "y\n\ny\n\n": ["<answer>1</answer>"]}
     verifier, _ = judged_by(last_letter)
-    log = await grow(Mcts(simulations=2, expansions=2, in_flight=2, exploration=0), by_place(replies), verifier)
+    log = await grow(
+        Mcts(widening=0, simulations=2, expansions=2, in_flight=2, exploration=0), by_place(replies), verifier
+    )
     assert {"a", "y"} <= set(visits(log)), "one simulation on its way below a counts as a visit of value 0"
 
 
@@ -177,7 +179,7 @@ async def test_values_are_those_of_whole_answers() -> None:
 
 
 async def test_rollouts_are_judged_as_whole_answers_only() -> None:
-    strategy = Mcts(simulations=2, expansions=2, in_flight=1, value="rollout", rollouts=2)
+    strategy = Mcts(widening=0, simulations=2, expansions=2, in_flight=1, value="rollout", rollouts=2)
     replies = letters()
     replies["a\n\n"] = ["x\n\n<answer>1</answer>", "y\n\n<answer>2</answer>"]
     replies["b\n\nx\n\n"] = ["<answer>2</answer>"]
@@ -193,7 +195,7 @@ async def test_a_verifier_of_whole_answers_is_enough_for_rollouts_only() -> None
     engine = by_place({"": ["a"], "a\n\n": ["<answer>1</answer>"]})
     pattern = Pattern(pattern="1")
     assert Mcts(value="rollout").needs == Judges.OUTCOME
-    log = await grow(Mcts(simulations=1, expansions=1, value="rollout"), engine, pattern)
+    log = await grow(Mcts(widening=0, simulations=1, expansions=1, value="rollout"), engine, pattern)
     assert log.chosen.choices[0].weight == 1.0
     with pytest.raises(InvalidRequest, match="needs a verifier that judges partial"):
         await grow(Mcts(), engine, pattern)
@@ -236,7 +238,7 @@ async def test_priors_are_normalised_probabilities_of_different_steps() -> None:
 async def test_equal_steps_are_one_step() -> None:
     replies = letters() | {"": ["a", "a", "b", "a"]}
     verifier, judge = judged_by(last_letter)
-    log = await grow(Mcts(simulations=8, expansions=4, in_flight=1), by_place(replies), verifier)
+    log = await grow(Mcts(widening=0, simulations=8, expansions=4, in_flight=1), by_place(replies), verifier)
     assert [e.index for e in log.events if isinstance(e, Pruned)][:2] == [1, 3]
     extended = [
         tree_of(log.events)[e.parent][1] for e in log.events if isinstance(e, Expanded) and e.parent in range(4)
@@ -253,7 +255,7 @@ async def test_trap_the_answer_is_a_whole_chain_and_not_the_first_sample() -> No
         "b\n\n": ["<answer>1</answer>"],
     }
     verifier, _ = judged_by(last_letter)
-    log = await grow(Mcts(simulations=2, expansions=2), by_place(replies), verifier)
+    log = await grow(Mcts(widening=0, simulations=2, expansions=2), by_place(replies), verifier)
     assert log.sample(log.chosen.choices[0].index).text == "a\n\n<answer>2</answer>"
     assert log.sample(log.chosen.choices[0].index).finish.reason == "stop"
 
@@ -275,7 +277,7 @@ async def test_without_any_judgement_nothing_counts_as_0() -> None:
 async def test_a_simulation_that_comes_to_nothing_is_done_without() -> None:
     replies = letters() | {"a\n\n": [Reply("oh", "error")]}
     verifier, _ = judged_by(last_letter)
-    log = await grow(Mcts(simulations=4, expansions=2, in_flight=1), by_place(replies), verifier)
+    log = await grow(Mcts(widening=0, simulations=4, expansions=2, in_flight=1), by_place(replies), verifier)
     assert set(visits(log)) == {"b", "by", "by1", "by2", "bx", "bx1", "bx2"}
     assert log.chosen.reason == "3 of 4 simulations ended, every chain was followed"
 
@@ -295,7 +297,7 @@ async def test_a_budget_ends_it_with_the_best_answer_there_is() -> None:
 
 
 async def test_left_at_any_event_it_leaves_nothing_running() -> None:
-    strategy = Mcts(simulations=4, expansions=2, in_flight=3)
+    strategy = Mcts(widening=0, simulations=4, expansions=2, in_flight=3)
     whole = len((await grow(strategy, uneven(1), judged_by(lambda text: 0.5)[0])).events)
     for count in range(1, whole, 5):
         engine = uneven(1)
@@ -338,3 +340,28 @@ async def test_short_names(name: str, simulations: int) -> None:
 async def test_options_out_of_range_are_named(config: dict[str, object]) -> None:
     with pytest.raises(InvalidRequest, match=next(iter(config))):
         parse_strategy({"kind": "mcts", **config})
+
+
+async def test_steps_are_drawn_again_where_it_is_visited_again() -> None:
+    replies: dict[str, list[Reply | str]] = {
+        "": ["b", "b", "a"],
+        "a\n\n": ["<answer>2</answer>"],
+        "b\n\n": ["<answer>1</answer>"],
+    }
+    verifier, _ = judged_by(last_letter)
+    engine = by_place(replies)
+    log = await grow(Mcts(simulations=2, expansions=2, in_flight=1, pick="score"), engine, verifier)
+    assert [text for parent, text in tree_of(log.events).values() if parent == PROMPT] == ["b", "b", "a", "b"]
+    assert log.sample(log.chosen.choices[0].index).text == "a\n\n<answer>2</answer>", "found by the second draw"
+    assert log.chosen.reason == "2 of 2 simulations ended"
+
+
+async def test_what_is_drawn_again_and_is_no_better_is_not_followed() -> None:
+    replies: dict[str, list[Reply | str]] = {"": ["a", "a", "b", "b"], "a\n\n": ["<answer>2</answer>"]}
+    verifier, _ = judged_by(last_letter)
+    log = await grow(Mcts(simulations=1, expansions=2, in_flight=1), by_place(replies), verifier)
+    assert {text for _, text in tree_of(log.events).values()} == {"a", "<answer>2</answer>"}
+    log = await grow(Mcts(simulations=2, expansions=2, in_flight=1), by_place(replies), verifier)
+    tree = tree_of(log.events)
+    assert "b" in {text for _, text in tree.values()}, "drawn again"
+    assert all(tree[parent][1] == "a" for parent, _ in tree.values() if parent != PROMPT), "and left alone"
