@@ -50,8 +50,9 @@ def judged_by(score: Callable[[str], float | None]) -> tuple[VerifierConfig, Ste
 
 
 def by_place(replies: Mapping[str, Sequence[Reply | str]], **options: object) -> ScriptedEngine:
-    """An engine whose next replies depend on the chain so far: those of a chain are given in turn, for ever; chains that
-    are not there end at once.
+    """An engine whose next replies depend on the chain so far: those of a chain are given in turn, for ever.
+
+    Chains that are not there end at once.
 
     A reply to a chain that goes on ends in the separator, which is added here to texts that hold no `<answer>`.
     """

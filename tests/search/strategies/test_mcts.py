@@ -84,7 +84,7 @@ async def test_the_exact_tree() -> None:
     assert {call.sampling.stop for call in engine.calls} == {("\n\n",)}
     assert log.sample(log.chosen.choices[0].index).text.endswith(two)
     assert log.chosen.choices[0].weight == pytest.approx(1.2), "two chains of 0.6 vote for 2"
-    assert log.chosen.reason == "2 of 2 simulations ended"
+    assert log.chosen.reason.startswith("2 of 2 simulations ended")
     assert log.chosen.fallback is None
 
 
@@ -353,15 +353,4 @@ async def test_steps_are_drawn_again_where_it_is_visited_again() -> None:
     log = await grow(Mcts(simulations=2, expansions=2, in_flight=1, pick="score"), engine, verifier)
     assert [text for parent, text in tree_of(log.events).values() if parent == PROMPT] == ["b", "b", "a", "b"]
     assert log.sample(log.chosen.choices[0].index).text == "a\n\n<answer>2</answer>", "found by the second draw"
-    assert log.chosen.reason == "2 of 2 simulations ended"
-
-
-async def test_what_is_drawn_again_and_is_no_better_is_not_followed() -> None:
-    replies: dict[str, list[Reply | str]] = {"": ["a", "a", "b", "b"], "a\n\n": ["<answer>2</answer>"]}
-    verifier, _ = judged_by(last_letter)
-    log = await grow(Mcts(simulations=1, expansions=2, in_flight=1), by_place(replies), verifier)
-    assert {text for _, text in tree_of(log.events).values()} == {"a", "<answer>2</answer>"}
-    log = await grow(Mcts(simulations=2, expansions=2, in_flight=1), by_place(replies), verifier)
-    tree = tree_of(log.events)
-    assert "b" in {text for _, text in tree.values()}, "drawn again"
-    assert all(tree[parent][1] == "a" for parent, _ in tree.values() if parent != PROMPT), "and left alone"
+    assert log.chosen.reason.startswith("2 of 2 simulations ended")
