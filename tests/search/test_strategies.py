@@ -158,6 +158,13 @@ class TestAdaptiveVote:
         assert log.completion_tokens == 3 * TOKENS + sum(e.tokens for e in cancelled)
         assert engine.stats.running == 0
 
+    async def test_trap_early_exit_heeds_consistency(self) -> None:
+        """As many answers, as sure of themselves: those that agree end the vote, those that differ do not."""
+        agreeing = await search(AdaptiveVote(n=8), ScriptedEngine(answers(1)))
+        differing = await search(AdaptiveVote(n=8), ScriptedEngine(answers(1, 2, 3, 4, 5, 6, 7, 8)))
+        assert len(agreeing.candidates) < 8
+        assert len(differing.candidates) == 8
+
     async def test_an_even_split_draws_everything(self) -> None:
         log = await search(AdaptiveVote(n=8), ScriptedEngine(answers(1, 2)))
         assert len(log.candidates) == 8

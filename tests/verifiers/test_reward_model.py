@@ -119,6 +119,14 @@ async def test_a_step_ends_with_its_separator_and_a_trailing_one_opens_no_step(w
     assert scorer.asked[0][1] == [[4], [4, 6], [4, 6], [4, 5]], "an end of sequence does not move the last step's end"
 
 
+async def test_trap_label_shift_of_one(workers: WorkerPool) -> None:
+    """A step's score is the head's value after its own last token: not before it, not after the next one."""
+    scorer = Scorer(say=lambda read: float(len(read)))
+    (verdict,) = await judge(lend(workers, scorer), sampled("a\nbb\nc", end=False), steps=True)
+    ends = [len(PROMPT) + len(text) for text in ("a\n", "a\nbb\n", "a\nbb\nc")]
+    assert verdict.steps == pytest.approx([sigmoid(end) for end in ends], abs=0)
+
+
 async def test_steps_that_share_a_token_share_its_score(workers: WorkerPool) -> None:
     class Wide(Foreign):
         def encode(self, text: str) -> list[int]:
