@@ -7,7 +7,7 @@ ROOMS = bench cli engines models search server training verifiers
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help serve vllm-cpu test test-openai-2 dev check format bench bench-engines openapi eval train-tiny clean
+.PHONY: help serve vllm-cpu test test-openai-2 dev check format bench bench-engines bench-search openapi eval train-tiny clean
 
 help:  ## This list
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -44,6 +44,10 @@ bench: $(VENV)/.serve  ## Measure the embedded engine beside plain generate
 
 bench-engines: $(VENV)/.serve  ## Measure every engine beside raw vLLM (install that first)
 	$(BIN)/python -m deliberate.bench.engines $(ARGS)
+
+bench-search: $(VENV)/.serve  ## Measure the strategies at equal budgets, then what barriers cost
+	$(BIN)/python -m deliberate.bench.search $(ARGS)
+	$(BIN)/python -m deliberate.bench.barriers --simulate
 
 eval: $(VENV)/.serve  ## Measure the strategies on held-out word problems
 	$(BIN)/deliberate eval --task word_problems $(ARGS)
