@@ -11,11 +11,11 @@ import statistics
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import Annotated
 
 import typer
-from pydantic import PrivateAttr
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -62,6 +62,10 @@ class Gate:
             self._waiting.clear()
 
 
+gate_of_request: ContextVar[Gate] = ContextVar("gate_of_request")
+"""Where a request waits for the others that it is in step with."""
+
+
 @dataclass(slots=True)
 class LockStepTree(Tree):
     """A tree that has nothing judged while any step still grows."""
@@ -91,17 +95,9 @@ class LockStepTree(Tree):
 class LockStepBeam(BeamSearch, frozen=True):
     """Beam search with barriers."""
 
-    _gate: Gate = PrivateAttr(default_factory=lambda: Gate(1))
-
-    def behind(self, gate: Gate) -> "LockStepBeam":
-        """The same, in step with the others of the gate."""
-        beam = self.model_copy()
-        beam._gate = gate
-        return beam
-
-    def plant(self, context: Context, *, lookahead: int = 0) -> Tree:
-        tree = BeamSearch.plant(self, context, lookahead=lookahead)
-        return LockStepTree(tree.context, tree.rules, gate=self._gate)
+    def plant(self, context: Context, *, lookahead: int = 0, judges_beginnings: bool = True) -> Tree:
+        tree = super().plant(context, lookahead=lookahead, judges_beginnings=judges_beginnings)
+        return LockStepTree(tree.context, tree.rules, gate=gate_of_request.get())
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,11 +124,11 @@ class Bench:
 
     async def as_it_is(self, beam: BeamSearch) -> Turn:
         """Each client asks its next question as soon as it has an answer."""
-        return await self._timed(lambda: self._freely(lambda: beam))
+        return await self._timed(lambda: self._freely(beam))
 
     async def barrier_per_request(self, beam: BeamSearch) -> Turn:
         """The same, with barriers within each request."""
-        return await self._timed(lambda: self._freely(lambda: _with_barriers(beam).behind(Gate(1))))
+        return await self._timed(lambda: self._freely(_with_barriers(beam)))
 
     async def barrier_per_batch(self, beam: BeamSearch) -> Turn:
         """As many questions as there are clients at a time, in lock step."""
@@ -148,12 +144,12 @@ class Bench:
         right = sum(question.is_right(text) for question, text in zip(self._questions, answers, strict=True))
         return Turn(seconds, sequences / steps, sum(log.completion_tokens for log in logs), right)
 
-    async def _freely(self, beam: Callable[[], BeamSearch]) -> list[Log]:
+    async def _freely(self, beam: BeamSearch) -> list[Log]:
         turnstile = asyncio.Semaphore(self._clients)
 
         async def ask(question: Question) -> Log:
             async with turnstile:
-                return await self._search(beam(), question)
+                return await self._search(beam, question, Gate(1))
 
         return await asyncio.gather(*map(ask, self._questions))
 
@@ -167,11 +163,12 @@ class Bench:
 
     async def _in_step(self, beam: LockStepBeam, gate: Gate, question: Question) -> Log:
         try:
-            return await self._search(beam.behind(gate), question)
+            return await self._search(beam, question, gate)
         finally:
             gate.leave()
 
-    async def _search(self, beam: BeamSearch, question: Question) -> Log:
+    async def _search(self, beam: BeamSearch, question: Question, gate: Gate) -> Log:
+        gate_of_request.set(gate)
         deliberation = prepare(
             beam,
             Conversation(question.messages),

@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
@@ -33,7 +33,7 @@ KINDS: Mapping[str, type[Event]] = {
 _CONFIG = ConfigDict(extra="forbid", ser_json_inf_nan="strings", use_attribute_docstrings=True)
 # A config reaches plain dataclasses only from the type that they stand in, hence the union.
 _ADAPTERS: Mapping[str, TypeAdapter[Any]] = {
-    kind: TypeAdapter(event | None, config=_CONFIG) for kind, event in KINDS.items()
+    kind: TypeAdapter(cast(Any, event | None), config=_CONFIG) for kind, event in KINDS.items()
 }
 
 
