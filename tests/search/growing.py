@@ -52,8 +52,6 @@ def judged_by(score: Callable[[str], float | None]) -> tuple[VerifierConfig, Ste
 def by_place(replies: Mapping[str, Sequence[Reply | str]], **options: object) -> ScriptedEngine:
     """An engine whose next replies depend on the chain so far: those of a chain are given in turn, for ever.
 
-    Chains that are not there end at once.
-
     A reply to a chain that goes on ends in the separator, which is added here to texts that hold no `<answer>`.
     """
     given: dict[str, int] = {}
@@ -61,8 +59,7 @@ def by_place(replies: Mapping[str, Sequence[Reply | str]], **options: object) ->
     def script(prompt: str, number: int) -> Reply:
         chain = prompt.partition("assistant: ")[2]
         turn = given[chain] = given.get(chain, -1) + 1
-        given_here = replies.get(chain, ("<answer>0</answer>",))
-        reply = given_here[turn % len(given_here)]
+        reply = replies[chain][turn % len(replies[chain])]
         if isinstance(reply, Reply):
             return reply
         return Reply(reply if "<answer>" in reply else reply + SEPARATOR)

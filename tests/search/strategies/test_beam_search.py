@@ -1,5 +1,7 @@
 """Beam search: the exact tree, no barrier, lookahead, and what must not happen."""
 
+from collections import defaultdict
+
 import pytest
 
 from deliberate.engines.errors import InvalidRequest, SearchFailed
@@ -32,13 +34,15 @@ def last_letter(text: str) -> float | None:
 
 
 def letters() -> dict[str, list[Reply | str]]:
-    return {
+    """Chains that are not here end at once."""
+    chains: dict[str, list[Reply | str]] = {
         "": ["a", "b", "c", "d"],
         "a\n\n": ["x", "y"],
         "d\n\n": ["b", "c"],
         "a\n\ny\n\n": ["<answer>1</answer>", "<answer>2</answer>"],
         "d\n\nb\n\n": ["<answer>2</answer>", "<answer>1</answer>"],
     }
+    return defaultdict(lambda: ["<answer>0</answer>"], chains)
 
 
 async def test_the_exact_tree() -> None:
