@@ -60,6 +60,30 @@ def test_the_readmes_code_runs(code: str, base_url: str, capsys: pytest.CaptureF
     assert re.search(r"<answer>-?\d+</answer>", capsys.readouterr().out)
 
 
+STEPWISE = {
+    "beam_search": "beam-2x3",
+    "dvts": "dvts-6x3",
+    "rebase": "rebase-6",
+    "particle_filtering": "particles-6",
+    "mcts": "mcts-3",
+    "tree_of_thoughts": "tot-2x3",
+    "rstar": "rstar-2",
+    "revise": "revise-2x3",
+}
+
+
+@pytest.mark.parametrize("kind", sorted(STEPWISE))
+def test_every_search_by_its_short_name(client: OpenAI, kind: str) -> None:
+    fields: dict[str, Any] = {"model": f"tiny:{STEPWISE[kind]}", "messages": messages(0), "seed": 5, "temperature": 0.8}
+    first, again = (client.chat.completions.create(**fields) for _ in range(2))
+    report = (first.model_extra or {})["deliberation"]
+    assert report["strategy"]["kind"] == kind
+    assert report["verifier"] == (None if kind == "rstar" else {"kind": "likelihood"})
+    assert any(candidate["status"] == "finished" for candidate in report["candidates"])
+    assert first.usage is not None and first.usage.completion_tokens == report["tokens"]
+    assert again.choices[0].message.content == first.choices[0].message.content, "the same seed, the same answer"
+
+
 @pytest.mark.parametrize("streamed", [False, True])
 @pytest.mark.parametrize("way", ["body", "header", "suffix"])
 @pytest.mark.parametrize("kind", sorted(SHORT_NAMES))
