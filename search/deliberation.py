@@ -76,6 +76,7 @@ def prepare(
     engine = resources.engines[resources.policy]
     for name in (resources.policy, *strategy.models):
         _check_engine(strategy, name, resources)
+    _check_sampling(strategy, sampling)
     config = strategy.verifier_config or default_verifier if strategy.needs is not None else None
     verifier = None if config is None else config.build(resources)
     _check_verifier(strategy, config, verifier)
@@ -111,6 +112,22 @@ def _check_engine(strategy: Strategy, name: str, resources: Resources) -> None:
             "conversations, which it answers as a whole. Use a strategy that draws whole answers.",
             param="strategy",
         )
+
+
+def _check_sampling(strategy: Strategy, sampling: Sampling) -> None:
+    """What holds for a whole answer would begin anew with each piece of one."""
+    asked = {
+        "response_format": sampling.structured_output,
+        "frequency_penalty": sampling.frequency_penalty,
+        "presence_penalty": sampling.presence_penalty,
+    }
+    for param, value in asked.items():
+        if strategy.continues and value:
+            raise InvalidRequest(
+                f"Strategy {strategy.kind!r} draws answers piece by piece, and {param} is for whole answers. "
+                "Leave it out, or use a strategy that draws whole answers.",
+                param=param,
+            )
 
 
 def _check_verifier(strategy: Strategy, config: VerifierConfig | None, verifier: Verifier | None) -> None:

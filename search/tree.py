@@ -279,8 +279,7 @@ class Tree:
     async def _grow(self, node: Node, draft: Draft, indices: Sequence[int], running: dict[int, SampleBuilder]) -> None:
         """One call of the engine: the steps share the pass over their prefix. Leaves in `running` what did not end."""
         sampling = self._sampling(draft.chain, draft.whole or node.depth + 1 >= self.rules.max_steps)
-        form = None if draft.aside else sampling.structured_output
-        sampling = sampling.model_copy(update={"seed": draft.seed, "structured_output": form})
+        sampling = sampling.model_copy(update={"seed": draft.seed})
         prompt = Prompt(draft.prompt_ids + draft.chain.token_ids)
         async with aclosing(self.context.engine.generate(prompt, sampling, len(indices))) as deltas:
             async for delta in deltas:
@@ -307,7 +306,7 @@ class Tree:
 
     def _state(self, chain: Sample, step: Sample, sampling: Sampling) -> Literal["live", "finished", "truncated"]:
         """Only the model's own end, or a stop of the request, finishes a chain; a limit cuts it short."""
-        if step.finish.reason == "stop" and step.finish.matched != self.rules.separator:
+        if step.finish.reason == "stop" and not self._separated(step):
             return "finished"
         cut_as_step = step.finish.reason == "stop" or step.tokens == self.rules.max_step_tokens
         if sampling.max_tokens is not None and self.rules.sampling.max_tokens is not None:
@@ -316,9 +315,14 @@ class Tree:
         room = context is None or len(self.context.prompt.token_ids) + len(chain.token_ids) < context
         return "live" if cut_as_step and room else "truncated"
 
+    def _separated(self, step: Sample) -> bool:
+        """It ended in the separator, and the request does not want answers to stop there."""
+        matched = step.finish.matched
+        return matched == self.rules.separator and matched not in self.rules.sampling.stop
+
     def _written(self, step: Sample) -> str:
         """The step's text with the separator that ended it, and what the separator's last token says after it."""
-        if step.finish.matched != self.rules.separator or not step.token_ids:
+        if not self._separated(step) or not step.token_ids:
             return step.text
         last = self.context.engine.tokenizer.token_bytes(step.token_ids[-1]).decode(errors="ignore")
         mark, rest = self.rules.separator[-1], ""
@@ -373,7 +377,7 @@ class Tree:
                 break
             step = await self._greedy_step(replace(node, chain=chain))
             chain = _joined(chain, step, self._written(step))
-            ended = step.finish.matched != self.rules.separator
+            ended = not self._separated(step)
             self._say(LookedAhead(node.index, step))
         ask = self._asks[node.chain.token_ids]
         assert isinstance(ask, _Ask), "it is judged after the rollout"

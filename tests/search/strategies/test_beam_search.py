@@ -173,6 +173,21 @@ async def test_trap_length_stop_is_no_end() -> None:
     assert not judge.candidates[-1].finished
 
 
+async def test_a_stop_of_the_request_ends_the_answer_even_where_it_separates_steps() -> None:
+    verifier, _ = judged_by(last_letter)
+    log = await grow(TWO_BY_TWO, by_place({"": ["a", "b", "c", "d"]}), verifier, Sampling(stop=("\n\n",)))
+    assert [(c.status, c.sample.text) for c in log.candidates if c.sample] == [("finished", x) for x in "abcd"]
+
+
+@pytest.mark.parametrize(("field", "value"), [("structured_output", {"json_object": True}), ("frequency_penalty", 0.5)])
+async def test_what_holds_for_whole_answers_is_refused(field: str, value: object) -> None:
+    engine = by_place(letters())
+    verifier, _ = judged_by(last_letter)
+    with pytest.raises(InvalidRequest, match="draws answers piece by piece"):
+        await grow(TWO_BY_TWO, engine, verifier, Sampling.model_validate({field: value}))
+    assert engine.calls == []
+
+
 async def test_a_step_that_is_too_long_ends_and_its_chain_goes_on() -> None:
     replies: dict[str, list[Reply | str]] = {"": ["a" * 24], "a" * 20: ["<answer>1</answer>"]}
     verifier, _ = judged_by(lambda text: 0.5)
