@@ -13,6 +13,10 @@ Every simulation finds something new. A finished chain is visited once, which co
 visited chains only is closed (MCTS-Solver, Winands et al. 2008; LATS, Zhou et al. 2023): without an open chain the
 search ends. Equal steps after a chain are one step.
 
+Where a chain is visited again, steps are drawn after it again (progressive widening, Coulom 2007), for the right one may
+be missing. A new step is followed at once only if it scores better than those that were there; if none does, the others
+keep them in sight, and it was no simulation.
+
 The answer is chosen among the whole answers alone, never by the visits of a first step: visits decided how many of them
 a part of the tree has, values weigh them, and `pick` adds those up by answer.
 
@@ -56,8 +60,7 @@ class Mcts(StepStrategy, frozen=True):
     in_flight: Annotated[int, Field(ge=1, le=MAX_WIDTH)] = 4
     """Simulations at once: more are sooner done, and know less of each other."""
     widening: Annotated[FiniteFloat, Field(ge=0, le=1)] = 0.5
-    """After a chain of N visits, steps are drawn N^widening times: again where it is visited again, so that a step that
-    was missing may be found (progressive widening, Coulom 2007). 0 draws once."""
+    """After a chain of N visits, steps are drawn N^widening times; 0 draws them once."""
     selection: Literal["puct", "uct"] = "puct"
     """Which step is followed: `puct` weighs by the policy's probabilities, `uct` follows each step once before any
     twice."""
