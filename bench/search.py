@@ -38,7 +38,7 @@ SIZES: Mapping[str, Sequence[str]] = {
     "dvts": ("8x8", "16x8"),
     "rebase": ("8", "16"),
     "particles": ("8", "16"),
-    "mcts": ("3", "5"),
+    "mcts": ("1x8", "1x16", "3x4", "5x4"),
     "tot": ("2x4", "2x8"),
 }
 """Short names that are measured, by alias."""

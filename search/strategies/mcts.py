@@ -53,6 +53,7 @@ class Mcts(StepStrategy, frozen=True):
 
     kind: Literal["mcts"] = "mcts"
     alias: ClassVar[str] = "mcts"
+    dimensions: ClassVar[int] = 2
     simulations: Annotated[int, Field(ge=1, le=MAX_WIDTH)] = 16
     """Answers that are followed to their end."""
     expansions: Annotated[int, Field(ge=1, le=MAX_WIDTH)] = 4
@@ -84,12 +85,13 @@ class Mcts(StepStrategy, frozen=True):
 
     @property
     def size(self) -> tuple[int, ...]:
-        return (self.simulations,)
+        return (self.simulations, self.expansions)
 
     @classmethod
     def of_size(cls, size: tuple[int, ...], verifier: VerifierConfig | None) -> "Mcts":
-        """`mcts-64` runs 64 simulations."""
-        return cls.model_validate({"simulations": size[0]} | ({} if verifier is None else {"verifier": verifier}))
+        """`mcts-64` runs 64 simulations; `mcts-8x16` 8, with 16 steps after each chain."""
+        options = dict(zip(("simulations", "expansions"), size, strict=False))
+        return cls.model_validate(options | ({} if verifier is None else {"verifier": verifier}))
 
     async def run(self, context: Context) -> AsyncGenerator[Event, None]:
         tree = self.plant(context, judges_beginnings=self.value == "verifier")
