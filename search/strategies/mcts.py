@@ -13,9 +13,9 @@ Every simulation finds something new. A finished chain is visited once, which co
 visited chains only is closed (MCTS-Solver, Winands et al. 2008; LATS, Zhou et al. 2023): without an open chain the
 search ends. Equal steps after a chain are one step.
 
-Where a chain is visited again, steps are drawn after it again (progressive widening, Coulom 2007), for the right one may
-be missing. A new step is followed at once only if it scores better than those that were there; if none does, the others
-keep them in sight, and it was no simulation.
+Where a chain is visited again, steps are drawn after it again (progressive widening, Coulom 2007), for the right one
+may be missing. A new step is followed at once only if it scores better than those that were there; if none does, the
+new ones stay in sight for later, and it was no simulation.
 
 The answer is chosen among the whole answers alone, never by the visits of a first step: visits decided how many of them
 a part of the tree has, values weigh them, and `pick` adds those up by answer.
