@@ -1,7 +1,7 @@
 """What a search may spend: tokens, candidates, time. Enforced in the middle of a step, for every strategy alike."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from time import perf_counter
@@ -9,16 +9,8 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
-from deliberate.engines.protocol import (
-    Capabilities,
-    Delta,
-    Engine,
-    EngineStats,
-    Finish,
-    Prompt,
-    Sampling,
-    Tokenizer,
-)
+from deliberate.engines.passing import PassingEngine
+from deliberate.engines.protocol import Delta, Engine, Finish, Prompt, Sampling
 from deliberate.verifiers.protocol import Candidate, Judges, Problem, Verdict, Verifier
 
 Limit: TypeAlias = Literal["max_candidates", "max_tokens_total", "deadline_s"]
@@ -117,38 +109,18 @@ def was_cut(finish: Finish) -> bool:
     return finish.detail == _CUT
 
 
-class BudgetedEngine:
+class BudgetedEngine(PassingEngine):
     """An engine whose samples end, as if by length, where the budget does."""
 
     def __init__(self, engine: Engine, budget: Budget) -> None:
-        self._engine = engine
+        super().__init__(engine)
         self._budget = budget
-
-    @property
-    def capabilities(self) -> Capabilities:
-        return self._engine.capabilities
-
-    @property
-    def tokenizer(self) -> Tokenizer:
-        return self._engine.tokenizer
-
-    @property
-    def stats(self) -> EngineStats:
-        return self._engine.stats
-
-    @property
-    def failure(self) -> BaseException | None:
-        return self._engine.failure
-
-    @property
-    def sampling_defaults(self) -> Mapping[str, float]:
-        return self._engine.sampling_defaults
 
     async def generate(self, prompt: Prompt, sampling: Sampling, n: int = 1) -> AsyncGenerator[Delta, None]:
         if self._budget.limits.max_tokens_total is not None:
             sampling = sampling.model_copy(update={"stream_interval": 1})
         running = dict.fromkeys(range(n))
-        async with aclosing(self._engine.generate(prompt, sampling, n)) as deltas:
+        async with aclosing(self._behind.generate(prompt, sampling, n)) as deltas:
             while running and (delta := await self._budget.wait(deltas)) is not None:
                 self._budget.spend(len(delta.token_ids) + delta.unseen_tokens)
                 if delta.finish is not None:
@@ -156,17 +128,6 @@ class BudgetedEngine:
                 yield delta
         for index in running:
             yield Delta(index, finish=Finish("length", detail=_CUT))
-
-    async def score(self, sequences: Sequence[Sequence[int]], starts: Sequence[int]) -> list[tuple[float, ...]]:
-        return await self._engine.score(sequences, starts)
-
-    async def next_logprobs(
-        self, sequences: Sequence[Sequence[int]], positions: Sequence[Sequence[int]], tokens: Sequence[int]
-    ) -> list[tuple[tuple[float, ...], ...]]:
-        return await self._engine.next_logprobs(sequences, positions, tokens)
-
-    async def close(self) -> None:
-        await self._engine.close()
 
 
 @dataclass(frozen=True, slots=True)

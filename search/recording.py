@@ -1,25 +1,16 @@
 """An engine that remembers its samples, so that strategies can be compared on the same ones."""
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 
-from deliberate.engines.protocol import (
-    Capabilities,
-    Delta,
-    Engine,
-    EngineStats,
-    Prompt,
-    Sample,
-    SampleBuilder,
-    Sampling,
-    Tokenizer,
-)
+from deliberate.engines.passing import PassingEngine
+from deliberate.engines.protocol import Delta, Engine, Prompt, Sample, SampleBuilder, Sampling
 
 _Key = tuple[tuple[int, ...], str, int]
 
 
-class RecordingEngine:
+class RecordingEngine(PassingEngine):
     """Passes calls on to an engine and keeps every finished sample and score.
 
     With `replay` what was drawn before comes from memory: sample `i` of a prompt depends on its seed alone, so a
@@ -27,30 +18,10 @@ class RecordingEngine:
     """
 
     def __init__(self, engine: Engine, *, replay: bool = False) -> None:
-        self._engine = engine
+        super().__init__(engine)
         self.replay = replay
         self._samples: dict[_Key, Sample] = {}
         self._scores: dict[tuple[tuple[int, ...], int], tuple[float, ...]] = {}
-
-    @property
-    def capabilities(self) -> Capabilities:
-        return self._engine.capabilities
-
-    @property
-    def tokenizer(self) -> Tokenizer:
-        return self._engine.tokenizer
-
-    @property
-    def stats(self) -> EngineStats:
-        return self._engine.stats
-
-    @property
-    def failure(self) -> BaseException | None:
-        return self._engine.failure
-
-    @property
-    def sampling_defaults(self) -> Mapping[str, float]:
-        return self._engine.sampling_defaults
 
     async def generate(self, prompt: Prompt, sampling: Sampling, n: int = 1) -> AsyncGenerator[Delta, None]:
         keys = [_key(prompt, sampling, i) for i in range(n)]
@@ -60,7 +31,7 @@ class RecordingEngine:
         for first, count in _runs([i for i in range(n) if i not in known]):
             builders = [SampleBuilder() for _ in range(count)]
             shifted = sampling.model_copy(update={"seed": sampling.seed + first})
-            async with aclosing(self._engine.generate(prompt, shifted, count)) as deltas:
+            async with aclosing(self._behind.generate(prompt, shifted, count)) as deltas:
                 async for delta in deltas:
                     sample = builders[delta.index].add(delta)
                     if sample is not None:
@@ -71,17 +42,9 @@ class RecordingEngine:
         keys = [(tuple(tokens), start) for tokens, start in zip(sequences, starts, strict=True)]
         missing = [key for key in dict.fromkeys(keys) if not (self.replay and key in self._scores)]
         if missing:
-            scores = await self._engine.score([tokens for tokens, _ in missing], [start for _, start in missing])
+            scores = await self._behind.score([tokens for tokens, _ in missing], [start for _, start in missing])
             self._scores.update(zip(missing, scores, strict=True))
         return [self._scores[key] for key in keys]
-
-    async def next_logprobs(
-        self, sequences: Sequence[Sequence[int]], positions: Sequence[Sequence[int]], tokens: Sequence[int]
-    ) -> list[tuple[tuple[float, ...], ...]]:
-        return await self._engine.next_logprobs(sequences, positions, tokens)
-
-    async def close(self) -> None:
-        await self._engine.close()
 
 
 def _key(prompt: Prompt, sampling: Sampling, index: int) -> _Key:
