@@ -51,15 +51,13 @@ class PopulationStrategy(StepStrategy, frozen=True):
     async def run(self, context: Context) -> AsyncGenerator[Event, None]:
         tree = self.plant(context)
         generations = _Generations(self, tree)
-        failures: list[Failed] = []
         async with aclosing(tree.events()) as events:
             async for event in events:
                 yield event
-                failures += [event] if isinstance(event, Failed) else []
                 generations.hear(event)
                 if generations.over:
                     break
-        async for event in self.choose(tree, failures):
+        async for event in self.choose(tree):
             yield event
 
 

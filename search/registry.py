@@ -62,8 +62,8 @@ def _parse_short_name(text: str, param: str) -> Strategy:
     if match["size"] is None:
         return strategy.model_validate({} if verifier is None else {"verifier": verifier})
     size = tuple(map(int, match["size"].split("x")))
-    if len(size) > strategy.dimensions:
-        shape = "x".join(["N"] * strategy.dimensions)
+    if len(size) > len(strategy.size_fields):
+        shape = "x".join(["N"] * len(strategy.size_fields))
         raise InvalidRequest(f"Strategy {text!r}: a {name!r} has a size such as {name}-{shape}.", param=param)
     return strategy.of_size(size, verifier)
 

@@ -2,14 +2,13 @@
 
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
-from typing import Annotated, Self
+from typing import Annotated, ClassVar
 
 from pydantic import Field, FiniteFloat
 
 from deliberate.engines.protocol import Engine, Prompt, Sample, SampleBuilder, Sampling
 from deliberate.search.events import Cancelled, Event, Failed, Sampled
 from deliberate.search.strategy import Context, Strategy
-from deliberate.verifiers.protocol import VerifierConfig
 
 MAX_WIDTH = 1024
 """Most candidates a request may ask for; a server's own ceiling is usually lower."""
@@ -21,6 +20,7 @@ STREAM_INTERVAL = 32
 class ParallelStrategy(Strategy, frozen=True):
     """A strategy that draws up to `n` whole candidates."""
 
+    size_fields: ClassVar[tuple[str, ...]] = ("n",)
     n: Annotated[int, Field(ge=1, le=MAX_WIDTH)] = 16
     """Candidates to sample."""
     min_temperature: Annotated[FiniteFloat, Field(ge=0, le=2)] = 0.6
@@ -29,14 +29,6 @@ class ParallelStrategy(Strategy, frozen=True):
     @property
     def slots(self) -> int:
         return self.n
-
-    @property
-    def size(self) -> tuple[int, ...]:
-        return (self.n,)
-
-    @classmethod
-    def of_size(cls, size: tuple[int, ...], verifier: VerifierConfig | None) -> Self:
-        return cls.model_validate({"n": size[0]} | ({} if verifier is None else {"verifier": verifier}))
 
     def sampling(self, context: Context) -> Sampling:
         """The request's sampling, warm enough for candidates to differ."""
@@ -75,9 +67,9 @@ class Wave:
             yield Cancelled(self._first + i, builder.tokens)
 
 
-async def draw(engine: Engine, prompt: Prompt, sampling: Sampling) -> Sample:
-    """One sample."""
-    builder = SampleBuilder()
+async def draw(engine: Engine, prompt: Prompt, sampling: Sampling, builder: SampleBuilder | None = None) -> Sample:
+    """One sample. A given builder holds what there was of it where the draw is cancelled."""
+    builder = builder or SampleBuilder()
     async with aclosing(engine.generate(prompt, sampling)) as deltas:
         async for delta in deltas:
             if (sample := builder.add(delta)) is not None:

@@ -1,6 +1,6 @@
 """What strategies that search step by step share: their options, and the choice among the chains that ended."""
 
-from collections.abc import AsyncGenerator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from statistics import fmean
 from typing import Annotated, ClassVar, Literal
 
@@ -8,7 +8,7 @@ from pydantic import Field, FiniteFloat
 
 from deliberate.engines.protocol import Finish, Sample
 from deliberate.search.errors import every_sample_failed
-from deliberate.search.events import Chosen, Completed, Event, Failed
+from deliberate.search.events import Chosen, Completed, Event
 from deliberate.search.ranking import ballot, by_score, by_votes, counting
 from deliberate.search.strategy import Context, Strategy
 from deliberate.search.tree import Node, StepRules, Tree
@@ -60,7 +60,6 @@ class StepStrategy(Strategy, frozen=True):
     async def choose(
         self,
         tree: Tree,
-        failures: Iterable[Failed],
         reason: str | None = None,
         scores: Mapping[int, float] | None = None,
     ) -> AsyncGenerator[Event, None]:
@@ -76,7 +75,7 @@ class StepStrategy(Strategy, frozen=True):
         if not tree.completed:
             node = _most_promising(tree)
             if node is None:
-                raise every_sample_failed(list(failures), reason)
+                raise every_sample_failed(tree.failures, reason)
             node.chain = _cut(node.chain)
             tree.complete(node)
             async for event in tree.stop():

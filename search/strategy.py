@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel
 
@@ -41,8 +41,8 @@ class Strategy(BaseModel, ABC, frozen=True, extra="forbid", use_attribute_docstr
     kind: str
     alias: ClassVar[str]
     """Short name in model suffixes and headers: `tiny:best-of-16` is alias `best-of` with width 16."""
-    dimensions: ClassVar[int] = 1
-    """Most numbers in its short name: 2 for `beam-4x4`."""
+    size_fields: ClassVar[tuple[str, ...]]
+    """The options that the numbers of its short name set: width and expansions in `beam-4x4`."""
     continues: ClassVar[bool] = False
     """It extends given beginnings of answers, so the engine must take token ids."""
 
@@ -52,9 +52,9 @@ class Strategy(BaseModel, ABC, frozen=True, extra="forbid", use_attribute_docstr
         """Most candidates that run at once: the slots it takes in the server's queue."""
 
     @property
-    @abstractmethod
     def size(self) -> tuple[int, ...]:
         """The numbers of its short name: 16 of `best-of-16`."""
+        return tuple(getattr(self, name) for name in self.size_fields)
 
     @property
     def needs(self) -> Judges | None:
@@ -72,12 +72,13 @@ class Strategy(BaseModel, ABC, frozen=True, extra="forbid", use_attribute_docstr
         return ()
 
     @classmethod
-    @abstractmethod
-    def of_size(cls, size: tuple[int, ...], verifier: VerifierConfig | None) -> "Strategy":
-        """The strategy that a short name such as `best-of-16` stands for: 1 to `dimensions` numbers.
+    def of_size(cls, size: tuple[int, ...], verifier: VerifierConfig | None) -> Self:
+        """The strategy that a short name such as `best-of-16` stands for; numbers that are left out have defaults.
 
         Raises pydantic.ValidationError.
         """
+        options = dict(zip(cls.size_fields, size, strict=False))
+        return cls.model_validate(options | ({} if verifier is None else {"verifier": verifier}))
 
     @abstractmethod
     def run(self, context: Context) -> AsyncGenerator[Event, None]:

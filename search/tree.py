@@ -28,7 +28,7 @@ from deliberate.search.events import (
     Pruned,
     Scored,
 )
-from deliberate.search.sampling import STREAM_INTERVAL
+from deliberate.search.sampling import STREAM_INTERVAL, draw
 from deliberate.search.strategy import Context
 from deliberate.verifiers.protocol import Candidate, Verdict
 
@@ -125,7 +125,7 @@ class _Ask:
 
 @dataclass(slots=True)
 class Tree:
-    """The chains of one search. `nodes` and `completed` change as `events` are read."""
+    """The chains of one search. `nodes`, `completed` and `failures` change as `events` are read."""
 
     context: Context
     rules: StepRules
@@ -133,6 +133,8 @@ class Tree:
     """By index, PROMPT for the root."""
     completed: list[Node] = field(default_factory=list[Node])
     """Those that are whole candidates."""
+    failures: list[Failed] = field(default_factory=list[Failed])
+    """Steps that came to nothing."""
     _queue: "asyncio.Queue[tuple[Event, Node | None] | asyncio.Task[None]]" = field(
         default_factory=lambda: asyncio.Queue[Any]()
     )
@@ -238,6 +240,8 @@ class Tree:
                 self.completed.append(node)
             case Scored(index, verdict):
                 self.nodes[index].verdict = verdict
+            case Failed():
+                self.failures.append(event)
             case _:
                 pass
         return event
@@ -330,9 +334,6 @@ class Tree:
             rest = last.rpartition(mark)[2]
         return step.text + self.rules.separator + rest
 
-    def _prompt(self, chain: Sample) -> Prompt:
-        return Prompt(self.context.prompt.token_ids + chain.token_ids)
-
     def _ask(self, node: Node) -> None:
         """Have a chain judged; one that was or will be is not asked for again."""
         known = self._asks.get(node.chain.token_ids)
@@ -387,17 +388,12 @@ class Tree:
     async def _greedy_step(self, node: Node) -> Sample:
         sampling = self._sampling(node.chain, whole=False).model_copy(update={"temperature": 0.0})
         builder = SampleBuilder()
-        deltas = self.context.engine.generate(self._prompt(node.chain), sampling)
+        prompt = Prompt(self.context.prompt.token_ids + node.chain.token_ids)
         try:
-            async with aclosing(deltas):
-                async for delta in deltas:
-                    step = builder.add(delta)
-                    if step is not None:
-                        return step
+            return await draw(self.context.engine, prompt, sampling, builder)
         except asyncio.CancelledError:
             self._say(LookedAhead(node.index, builder.ended(Finish("length"))))
             raise
-        raise AssertionError("every sample ends")
 
 
 def _joined(chain: Sample, step: Sample, written: str) -> Sample:

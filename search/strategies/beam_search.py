@@ -19,7 +19,6 @@ from deliberate.search.sampling import MAX_WIDTH
 from deliberate.search.stepwise import StepStrategy, score_of
 from deliberate.search.strategy import Context
 from deliberate.search.tree import Node, Tree
-from deliberate.verifiers.protocol import VerifierConfig
 
 MAX_LOOKAHEAD = 16
 """Most steps that a request may look ahead."""
@@ -33,7 +32,8 @@ class BeamSearch(StepStrategy, frozen=True):
 
     kind: Literal["beam_search"] = "beam_search"
     alias: ClassVar[str] = "beam"
-    dimensions: ClassVar[int] = 2
+    size_fields: ClassVar[tuple[str, ...]] = ("width", "expansions")
+    """`beam-4x4` keeps 4 chains and draws 4 steps from each; `beam-4` draws the default number."""
     width: Annotated[int, Field(ge=1, le=MAX_WIDTH)] = 4
     """Chains that are kept after each step."""
     expansions: Annotated[int, Field(ge=1, le=MAX_WIDTH)] = 4
@@ -48,28 +48,16 @@ class BeamSearch(StepStrategy, frozen=True):
     def slots(self) -> int:
         return self.width * self.expansions
 
-    @property
-    def size(self) -> tuple[int, ...]:
-        return (self.width, self.expansions)
-
-    @classmethod
-    def of_size(cls, size: tuple[int, ...], verifier: VerifierConfig | None) -> "BeamSearch":
-        """`beam-4x4` keeps 4 chains and draws 4 steps from each; `beam-4` draws the default number."""
-        options = dict(zip(("width", "expansions"), size, strict=False))
-        return cls.model_validate(options | ({} if verifier is None else {"verifier": verifier}))
-
     async def run(self, context: Context) -> AsyncGenerator[Event, None]:
         tree = self.plant(context, lookahead=self.lookahead)
         beam = _Beam(self, tree)
-        failures: list[Failed] = []
         async with aclosing(tree.events()) as events:
             async for event in events:
                 yield event
-                failures += [event] if isinstance(event, Failed) else []
                 beam.hear(event)
                 if beam.over:
                     break
-        async for event in self.choose(tree, failures):
+        async for event in self.choose(tree):
             yield event
 
 

@@ -15,7 +15,6 @@ from deliberate.search.sampling import MAX_WIDTH
 from deliberate.search.stepwise import StepStrategy, score_of
 from deliberate.search.strategy import Context
 from deliberate.search.tree import Node, Tree
-from deliberate.verifiers.protocol import VerifierConfig
 
 
 class DiverseVerifierTreeSearch(StepStrategy, frozen=True):
@@ -23,7 +22,8 @@ class DiverseVerifierTreeSearch(StepStrategy, frozen=True):
 
     kind: Literal["dvts"] = "dvts"
     alias: ClassVar[str] = "dvts"
-    dimensions: ClassVar[int] = 2
+    size_fields: ClassVar[tuple[str, ...]] = ("width", "expansions")
+    """`dvts-16x4` has 4 subtrees that each draw 4 steps; `dvts-16` draws the default number."""
     width: Annotated[int, Field(ge=1, le=MAX_WIDTH)] = 16
     """Steps drawn at each depth in all subtrees together; a multiple of `expansions`."""
     expansions: Annotated[int, Field(ge=1, le=MAX_WIDTH)] = 4
@@ -43,26 +43,14 @@ class DiverseVerifierTreeSearch(StepStrategy, frozen=True):
     def slots(self) -> int:
         return self.width
 
-    @property
-    def size(self) -> tuple[int, ...]:
-        return (self.width, self.expansions)
-
-    @classmethod
-    def of_size(cls, size: tuple[int, ...], verifier: VerifierConfig | None) -> "DiverseVerifierTreeSearch":
-        """`dvts-16x4` has 4 subtrees that each draw 4 steps; `dvts-16` draws the default number."""
-        options = dict(zip(("width", "expansions"), size, strict=False))
-        return cls.model_validate(options | ({} if verifier is None else {"verifier": verifier}))
-
     async def run(self, context: Context) -> AsyncGenerator[Event, None]:
         tree = self.plant(context)
         subtrees = _Subtrees(self, tree)
-        failures: list[Failed] = []
         async with aclosing(tree.events()) as events:
             async for event in events:
                 yield event
-                failures += [event] if isinstance(event, Failed) else []
                 subtrees.hear(event)
-        async for event in self.choose(tree, failures):
+        async for event in self.choose(tree):
             yield event
 
 

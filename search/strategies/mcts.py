@@ -42,7 +42,7 @@ from deliberate.search.stepwise import StepStrategy
 from deliberate.search.strategy import Context
 from deliberate.search.tree import Tree
 from deliberate.search.visits import Branch, grown, puct, uct, visited
-from deliberate.verifiers.protocol import Judges, VerifierConfig
+from deliberate.verifiers.protocol import Judges
 
 _FORMULAS = {"puct": puct, "uct": uct}
 _EXPLORATION = {"puct": 1.25, "uct": 1.4}
@@ -53,7 +53,8 @@ class Mcts(StepStrategy, frozen=True):
 
     kind: Literal["mcts"] = "mcts"
     alias: ClassVar[str] = "mcts"
-    dimensions: ClassVar[int] = 2
+    size_fields: ClassVar[tuple[str, ...]] = ("simulations", "expansions")
+    """`mcts-64` runs 64 simulations; `mcts-8x16` 8, with 16 steps after each chain."""
     simulations: Annotated[int, Field(ge=1, le=MAX_WIDTH)] = 16
     """Answers that are followed to their end."""
     expansions: Annotated[int, Field(ge=1, le=MAX_WIDTH)] = 4
@@ -83,27 +84,15 @@ class Mcts(StepStrategy, frozen=True):
         at_once = self.expansions if self.value == "verifier" else max(self.expansions, self.rollouts)
         return at_once * min(self.in_flight, self.simulations)
 
-    @property
-    def size(self) -> tuple[int, ...]:
-        return (self.simulations, self.expansions)
-
-    @classmethod
-    def of_size(cls, size: tuple[int, ...], verifier: VerifierConfig | None) -> "Mcts":
-        """`mcts-64` runs 64 simulations; `mcts-8x16` 8, with 16 steps after each chain."""
-        options = dict(zip(("simulations", "expansions"), size, strict=False))
-        return cls.model_validate(options | ({} if verifier is None else {"verifier": verifier}))
-
     async def run(self, context: Context) -> AsyncGenerator[Event, None]:
         tree = self.plant(context, judges_beginnings=self.value == "verifier")
         search = _Search(self, tree)
-        failures: list[Failed] = []
         async with aclosing(tree.events()) as events:
             async for event in events:
                 yield event
-                failures += [event] if isinstance(event, Failed) else []
                 for visit in search.hear(event):
                     yield visit
-        async for event in self.choose(tree, failures, search.reason):
+        async for event in self.choose(tree, search.reason):
             yield event
 
     def best(self, branches: list[Branch]) -> Branch:

@@ -16,6 +16,8 @@ class NoSearch(Strategy, frozen=True):
 
     kind: Literal["none"] = "none"
     alias: ClassVar[str] = "none"
+    size_fields: ClassVar[tuple[str, ...]] = ("n",)
+    """It has no such option: `none-1` is `none`, and other numbers are refused."""
 
     @property
     def slots(self) -> int:

@@ -19,7 +19,6 @@ from pydantic import Field, FiniteFloat
 from deliberate.search.population import Member, PopulationStrategy
 from deliberate.search.sampling import MAX_WIDTH
 from deliberate.search.stepwise import score_of
-from deliberate.verifiers.protocol import VerifierConfig
 
 _CERTAINTY = 1e-7
 """No score is surer than this: verifiers that say 0 or 1 would have infinite log-odds."""
@@ -30,6 +29,7 @@ class ParticleFiltering(PopulationStrategy, frozen=True):
 
     kind: Literal["particle_filtering"] = "particle_filtering"
     alias: ClassVar[str] = "particles"
+    size_fields: ClassVar[tuple[str, ...]] = ("particles",)
     particles: Annotated[int, Field(ge=1, le=MAX_WIDTH)] = 16
     """Chains that grow beside each other, copies and those that ended among them."""
     softmax_temperature: Annotated[FiniteFloat, Field(ge=0.01, le=100)] = 1.0
@@ -41,14 +41,6 @@ class ParticleFiltering(PopulationStrategy, frozen=True):
     @property
     def slots(self) -> int:
         return self.particles
-
-    @property
-    def size(self) -> tuple[int, ...]:
-        return (self.particles,)
-
-    @classmethod
-    def of_size(cls, size: tuple[int, ...], verifier: VerifierConfig | None) -> "ParticleFiltering":
-        return cls.model_validate({"particles": size[0]} | ({} if verifier is None else {"verifier": verifier}))
 
     def weigh(self, population: Sequence[Member]) -> list[float]:
         """e^(l / T) of each chain and copy, over that of the best; chains cut by length neither go on nor answer."""

@@ -15,7 +15,6 @@ from pydantic import Field, FiniteFloat
 from deliberate.search.population import Member, PopulationStrategy
 from deliberate.search.sampling import MAX_WIDTH
 from deliberate.search.stepwise import score_of
-from deliberate.verifiers.protocol import VerifierConfig
 
 _ROUNDING = 1e-9
 """Shares that exceed a whole number by less do so by rounding alone."""
@@ -26,6 +25,7 @@ class Rebase(PopulationStrategy, frozen=True):
 
     kind: Literal["rebase"] = "rebase"
     alias: ClassVar[str] = "rebase"
+    size_fields: ClassVar[tuple[str, ...]] = ("width",)
     width: Annotated[int, Field(ge=1, le=MAX_WIDTH)] = 16
     """Steps drawn at each depth; a chain that ended takes one of them away."""
     softmax_temperature: Annotated[FiniteFloat, Field(ge=0.01, le=100)] = 0.2
@@ -34,14 +34,6 @@ class Rebase(PopulationStrategy, frozen=True):
     @property
     def slots(self) -> int:
         return self.width
-
-    @property
-    def size(self) -> tuple[int, ...]:
-        return (self.width,)
-
-    @classmethod
-    def of_size(cls, size: tuple[int, ...], verifier: VerifierConfig | None) -> "Rebase":
-        return cls.model_validate({"width": size[0]} | ({} if verifier is None else {"verifier": verifier}))
 
     def weigh(self, population: Sequence[Member]) -> list[float]:
         """e^(r / T) of each chain that can go on, over that of the best; equal chains count once."""

@@ -43,7 +43,8 @@ class Revise(Strategy, frozen=True):
 
     kind: Literal["revise"] = "revise"
     alias: ClassVar[str] = "revise"
-    dimensions: ClassVar[int] = 2
+    size_fields: ClassVar[tuple[str, ...]] = ("attempts", "chains")
+    """`revise-4` makes 4 attempts; `revise-4x2` makes them in each of 2 chains."""
 
     verifier: AnyVerifier | None = None
     """Judges the attempts; None takes the served model's default verifier."""
@@ -73,18 +74,8 @@ class Revise(Strategy, frozen=True):
         return self.chains
 
     @property
-    def size(self) -> tuple[int, ...]:
-        return (self.attempts, self.chains)
-
-    @property
     def verifier_config(self) -> VerifierConfig | None:
         return self.verifier
-
-    @classmethod
-    def of_size(cls, size: tuple[int, ...], verifier: VerifierConfig | None) -> "Revise":
-        """`revise-4` makes 4 attempts; `revise-4x2` makes them in each of 2 chains."""
-        options = dict(zip(("attempts", "chains"), size, strict=False))
-        return cls.model_validate(options | ({} if verifier is None else {"verifier": verifier}))
 
     async def run(self, context: Context) -> AsyncGenerator[Event, None]:
         events: list[Event] = []

@@ -29,12 +29,12 @@ from pydantic import Field, FiniteFloat, model_validator
 from deliberate.search.action_search import ActionRules, ActionSearch
 from deliberate.search.actions import Action, Wording, put_as
 from deliberate.search.consistency import Discriminator
-from deliberate.search.events import Event, Failed
+from deliberate.search.events import Event
 from deliberate.search.sampling import MAX_WIDTH
 from deliberate.search.stepwise import MAX_STEPS, StepStrategy
 from deliberate.search.strategy import Context
 from deliberate.search.transform import Text
-from deliberate.verifiers.protocol import Judges, VerifierConfig
+from deliberate.verifiers.protocol import Judges
 from deliberate.verifiers.registry import AnyVerifier
 
 MAX_CHECKS = 64
@@ -46,6 +46,8 @@ class RStar(StepStrategy, frozen=True):
 
     kind: Literal["rstar"] = "rstar"
     alias: ClassVar[str] = "rstar"
+    size_fields: ClassVar[tuple[str, ...]] = ("simulations",)
+    """`rstar-16` runs 16 simulations."""
 
     verifier: AnyVerifier | None = None
     """Rewards the answers; None rewards those that many simulations come to."""
@@ -101,28 +103,17 @@ class RStar(StepStrategy, frozen=True):
         # As many candidates are checked meanwhile.
         return (1 + self.checks) * min(self.in_flight, self.simulations)
 
-    @property
-    def size(self) -> tuple[int, ...]:
-        return (self.simulations,)
-
-    @classmethod
-    def of_size(cls, size: tuple[int, ...], verifier: VerifierConfig | None) -> "RStar":
-        """`rstar-16` runs 16 simulations."""
-        return cls.model_validate({"simulations": size[0]} | ({} if verifier is None else {"verifier": verifier}))
-
     async def run(self, context: Context) -> AsyncGenerator[Event, None]:
         tree = self.plant(context, judges_beginnings=False)
         shown = (self.least_shown, self.most_shown)
         discriminator = await Discriminator.of(context, self.discriminator, tree.rules.sampling, *shown)
         search = ActionSearch(tree, self._rules(context), discriminator, await self._word(context))
-        failures: list[Failed] = []
         async with aclosing(tree.events()) as events:
             async for event in events:
                 yield event
-                failures += [event] if isinstance(event, Failed) else []
                 for visit in await search.hear(event):
                     yield visit
-        async for event in self.choose(tree, failures, search.reason, search.weights()):
+        async for event in self.choose(tree, search.reason, search.weights()):
             yield event
 
     def _rules(self, context: Context) -> ActionRules:

@@ -15,13 +15,12 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, FiniteFloat
 
-from deliberate.search.events import Event, Failed
+from deliberate.search.events import Event
 from deliberate.search.sampling import MAX_WIDTH
 from deliberate.search.stepwise import StepStrategy, score_of
 from deliberate.search.strategies.beam_search import BeamSearch
 from deliberate.search.strategy import Context
 from deliberate.search.tree import Node
-from deliberate.verifiers.protocol import VerifierConfig
 
 
 class TreeOfThoughts(StepStrategy, frozen=True):
@@ -29,7 +28,8 @@ class TreeOfThoughts(StepStrategy, frozen=True):
 
     kind: Literal["tree_of_thoughts"] = "tree_of_thoughts"
     alias: ClassVar[str] = "tot"
-    dimensions: ClassVar[int] = 2
+    size_fields: ClassVar[tuple[str, ...]] = ("width", "thoughts")
+    """`tot-4x4` keeps 4 chains and draws 4 thoughts after each; `tot-4` draws the default number."""
     search: Literal["bfs", "dfs"] = "bfs"
     """`bfs` keeps the best chains of each length; `dfs` follows one until an answer passes, and goes back where it
     gets worse than `threshold`."""
@@ -49,16 +49,6 @@ class TreeOfThoughts(StepStrategy, frozen=True):
     @property
     def slots(self) -> int:
         return self.width * self.thoughts if self.search == "bfs" else self.thoughts
-
-    @property
-    def size(self) -> tuple[int, ...]:
-        return (self.width, self.thoughts)
-
-    @classmethod
-    def of_size(cls, size: tuple[int, ...], verifier: VerifierConfig | None) -> "TreeOfThoughts":
-        """`tot-4x4` keeps 4 chains and draws 4 thoughts after each; `tot-4` draws the default number."""
-        options = dict(zip(("width", "thoughts"), size, strict=False))
-        return cls.model_validate(options | ({} if verifier is None else {"verifier": verifier}))
 
     async def run(self, context: Context) -> AsyncGenerator[Event, None]:
         found = self._breadth_first().run(context) if self.search == "bfs" else self._depth_first(context)
@@ -81,7 +71,6 @@ class TreeOfThoughts(StepStrategy, frozen=True):
     async def _depth_first(self, context: Context) -> AsyncGenerator[Event, None]:
         tree = self.plant(context)
         way = _Way(self.threshold)
-        failures: list[Failed] = []
         node: Node | None = tree.root
         states = 0
         while node is not None and context.budget.ended is None and states < self.max_states:
@@ -90,11 +79,8 @@ class TreeOfThoughts(StepStrategy, frozen=True):
             async with aclosing(tree.events()) as events:
                 async for event in events:
                     yield event
-                    failures += [event] if isinstance(event, Failed) else []
             node = way.after([tree.nodes[index] for index in drawn if index in tree.nodes])
-        async for event in self.choose(
-            tree, failures, f"{'an' if way.passed else 'no'} answer passed after {states} states"
-        ):
+        async for event in self.choose(tree, f"{'an' if way.passed else 'no'} answer passed after {states} states"):
             yield event
 
 

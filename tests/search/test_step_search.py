@@ -52,7 +52,7 @@ class WhimVerifier:
 
 def small(kind: str) -> Strategy:
     strategy = STRATEGIES[kind]
-    return strategy.of_size((4, 2)[: strategy.dimensions], None)
+    return strategy.of_size((4, 2)[: len(strategy.size_fields)], None)
 
 
 def whimsical(salt: int) -> ScriptedEngine:
