@@ -87,7 +87,7 @@ def prepare(
             param="n",
         )
     prompt = prompt_of(engine, opening(transforms, conversation))
-    problem = Problem(template_messages(conversation.messages), prompt.token_ids)
+    problem = Problem(template_messages(conversation.messages), prompt.token_ids, conversation.tools)
     budget = Budget(limits, arrived, judges=verifier is not None)
     context = Context(
         problem,

@@ -3,6 +3,7 @@
 from abc import abstractmethod
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 
 from deliberate.search.events import Choice, Chosen, Event, Scored
 from deliberate.search.ranking import Ballot, ballots, by_votes
@@ -60,8 +61,14 @@ def ranked(candidates: Sequence[Ballot], scored: Sequence[Scored], rank: Rank) -
     of_these = [event for event in scored if event.index in counting]
     scores = {event.index: event.verdict.score for event in of_these if event.verdict.score is not None}
     if scores:
-        return rank(candidates, scores)
+        return rank(_as_judged(candidates, of_these), scores)
     choices, fallback = by_votes(candidates)
     why = f" ({of_these[0].verdict.reason})" if of_these else ""
     note = f"the verifier could not judge any candidate{why}, so the majority decided"
     return choices, "; ".join(filter(None, [note, fallback]))
+
+
+def _as_judged(candidates: Sequence[Ballot], scored: Sequence[Scored]) -> list[Ballot]:
+    """The candidates with the answers that the verifier read from them, where it read any."""
+    answers = {event.index: event.verdict.answer for event in scored if event.verdict.answer is not None}
+    return [replace(b, answer=f"judged:{answers[b.index]}") if b.index in answers else b for b in candidates]

@@ -41,6 +41,8 @@ class Problem:
     Where prompt transforms changed the conversation they hold the change: a likelihood is a candidate's under what it
     was drawn from, whose form (examples, tags) would count as unlikely elsewhere, and so are its own log-probabilities
     and a ratio to the policy's."""
+    tools: tuple[Mapping[str, Any], ...] = ()
+    """The tools that candidates may call, in OpenAI's wire format."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,9 @@ class Verdict:
     status: Literal["ok", "unavailable", "timeout"] = "ok"
     evidence: tuple[float, ...] = ()
     """For the same verifier alone: what it found and need not look for again once the chain has grown."""
+    answer: str | None = None
+    """What the candidate answers, where the verifier knows better than the text shows, such as the behaviour of a
+    program: candidates with equal ones vote together."""
 
     @classmethod
     def decided(cls, passed: bool, reason: str = "", steps: tuple[float, ...] = ()) -> "Verdict":
