@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from deliberate.engines.errors import EngineStopped, Overloaded, UnknownName
 from deliberate.engines.protocol import Engine, TokenScorer
 from deliberate.verifiers.protocol import STEP_SEPARATOR, Resources, VerifierConfig
+from deliberate.verifiers.sandbox.sandbox import Sandbox
 from deliberate.verifiers.workers import WorkerPool
 
 
@@ -68,10 +69,11 @@ class ServedModel:
 class Pool:
     """All served models, and what verifiers may use of them."""
 
-    def __init__(self, models: Sequence[ServedModel], workers: WorkerPool) -> None:
+    def __init__(self, models: Sequence[ServedModel], workers: WorkerPool, sandbox: Sandbox | None = None) -> None:
         assert models, "a server serves at least one model"
         self.models = {model.name: model for model in models}
         self._workers = workers
+        self.sandbox = sandbox or Sandbox()
         self._engines = {name: engine for model in models for name, engine in model.engines.items()}
         self._scorers = {name: scorer for model in models for name, scorer in model.scorers.items()}
         companions = [companion for model in models for companion in (model.scorer, model.reward_model)]
@@ -108,6 +110,7 @@ class Pool:
             reward_model=reward_model,
             formats=self._formats,
             step_separator=model.step_separator,
+            sandbox=self.sandbox,
         )
 
     def check_alive(self) -> None:
@@ -119,4 +122,5 @@ class Pool:
         """Stop all engines and workers."""
         for engine in [*self._engines.values(), *self._scorers.values()]:
             await engine.close()
+        await self.sandbox.close()
         self._workers.close()

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Protocol
 from pydantic import BaseModel, Field, FiniteFloat
 
 from deliberate.engines.protocol import Engine, Message, TokenScorer
+from deliberate.verifiers.sandbox.sandbox import Sandbox
 from deliberate.verifiers.workers import WorkerPool
 
 STEP_SEPARATOR = "\n\n"
@@ -124,6 +125,8 @@ class Resources:
     """How reward models were trained to read chains, by name, where that is known; language models among them."""
     step_separator: str = STEP_SEPARATOR
     """What the policy puts between two steps of an answer."""
+    sandbox: Sandbox | None = None
+    """Boxes for programs that nobody trusts."""
 
 
 class VerifierConfig(BaseModel, ABC, frozen=True, extra="forbid", use_attribute_docstrings=True):

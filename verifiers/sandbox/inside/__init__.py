@@ -1,0 +1,1 @@
+"""Programs that run inside boxes, with nothing but the standard library: they are sent there as text."""

@@ -1,0 +1,58 @@
+"""What a tree of processes, or a folder, takes up."""
+
+import os
+from collections.abc import Iterator
+
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+def resident_bytes(process: int) -> int:
+    """Resident memory of the process and all its descendants; pages they share count for each."""
+    return sum(map(_resident, _tree(process)))
+
+
+def exceeds(folder: str, size: int, entries: int) -> bool:
+    """Whether the files beneath a folder take more bytes, or are more, than that; looks no further than it must."""
+    for found in _walk(folder):
+        entries -= 1
+        try:
+            size -= found.stat(follow_symlinks=False).st_blocks * 512
+        except OSError:  # Gone again.
+            continue
+        if size < 0 or entries < 0:
+            return True
+    return False
+
+
+def _walk(folder: str) -> Iterator[os.DirEntry[str]]:
+    folders = [folder]
+    while folders:
+        try:
+            with os.scandir(folders.pop()) as entries:
+                for entry in entries:
+                    yield entry
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(entry.path)
+        except OSError:  # Gone again, or nested too deep for a path: such a folder holds entries enough.
+            continue
+
+
+def _tree(process: int) -> Iterator[int]:
+    pending = [process]
+    while pending:
+        current = pending.pop()
+        yield current
+        try:
+            for thread in os.listdir(f"/proc/{current}/task"):
+                with open(f"/proc/{current}/task/{thread}/children") as file:
+                    pending += map(int, file.read().split())
+        except OSError:  # It ended.
+            continue
+
+
+def _resident(process: int) -> int:
+    try:
+        with open(f"/proc/{process}/statm") as file:
+            return int(file.read().split()[1]) * _PAGE
+    except (OSError, IndexError):  # It ended.
+        return 0
