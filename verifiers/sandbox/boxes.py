@@ -55,15 +55,18 @@ class Boxes:
         launch = self.builder.launch(job, slot, kept)
         return BoxedProcess(launch, job.limits, lambda: exceeds(folder, size, _MOST_FILES))
 
+    async def empty(self, slot: Slot) -> None:
+        """Remove what a program left in the slot's folder."""
+        await asyncio.to_thread(_empty, slot)
+
     async def _clean(self, slot: Slot) -> None:
         try:
-            await asyncio.to_thread(empty, slot)
+            await self.empty(slot)
         finally:
             self._free.put_nowait(slot)
 
 
-def empty(slot: Slot) -> None:
-    """Remove what a program left in the slot's folder."""
+def _empty(slot: Slot) -> None:
     if any(slot.folder.iterdir()):
         # However deep it nests: rm does not recurse by calls.
         subprocess.run(("find", str(slot.folder), "-mindepth", "1", "-delete"), check=False, capture_output=True)

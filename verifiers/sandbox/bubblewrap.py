@@ -29,6 +29,7 @@ class Bubblewrap:
     """The programs for inside of boxes."""
 
     tier = Tier.A
+    programs_inside = PROGRAMS
 
     def launch(self, job: Job, slot: Slot, kept: Sequence[int] = ()) -> Launch:
         """How the job is started; `kept` are open files that it inherits."""

@@ -23,6 +23,10 @@ class Landlocked:
     """The programs for inside of boxes."""
     tier: Literal[Tier.B, Tier.D] = Tier.B
 
+    @property
+    def programs_inside(self) -> str:
+        return str(self.programs)
+
     def launch(self, job: Job, slot: Slot, kept: Sequence[int] = ()) -> Launch:
         """How the job is started; `kept` are open files that it inherits."""
         for name, content in job.files.items():

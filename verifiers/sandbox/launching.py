@@ -30,6 +30,11 @@ class Builder(Protocol):
     @property
     def tier(self) -> Tier: ...
 
+    @property
+    def programs_inside(self) -> str:
+        """Where, within its boxes, the programs for inside are."""
+        ...
+
     def launch(self, job: Job, slot: Slot, kept: Sequence[int] = ()) -> Launch:
         """How the job is started; `kept` are open files that it inherits."""
         ...

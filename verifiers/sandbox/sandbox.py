@@ -6,14 +6,16 @@ import shutil
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from deliberate.verifiers.sandbox.boxes import Boxes
 from deliberate.verifiers.sandbox.bubblewrap import Bubblewrap
 from deliberate.verifiers.sandbox.interpreters import Interpreter, find_python
 from deliberate.verifiers.sandbox.landlocked import Landlocked
 from deliberate.verifiers.sandbox.launching import Builder
+from deliberate.verifiers.sandbox.pool import PythonChild, PythonPool
 from deliberate.verifiers.sandbox.process import BoxedProcess
-from deliberate.verifiers.sandbox.protocol import Job, Outcome, SandboxUnavailable, Tier
+from deliberate.verifiers.sandbox.protocol import Job, Limits, Outcome, SandboxUnavailable, Tier
 from deliberate.verifiers.sandbox.self_test import Finding, examine
 from deliberate.verifiers.sandbox.slots import Ground
 
@@ -47,6 +49,7 @@ class Sandbox:
         self._ground: Ground | None = None
         self._findings: tuple[Finding, ...] = ()
         self._boxes: Boxes | None = None
+        self._pools: dict[Path, PythonPool] = {}
 
     async def interpreter(self) -> Interpreter:
         """What runs Python programs. Raises SandboxUnavailable."""
@@ -73,14 +76,28 @@ class Sandbox:
         """Run a program to its end. Raises SandboxUnavailable."""
         return await (await self.boxes()).run(job)
 
+    @asynccontextmanager
+    async def python(self, driver: Path, limits: Limits) -> AsyncGenerator[PythonChild]:
+        """A child of a warm interpreter that runs the driver's `serve(channel)`; leaving the context ends it.
+
+        The driver imports nothing but the standard library. Raises SandboxUnavailable.
+        """
+        boxes, interpreter = await self.boxes(), await self.interpreter()
+        if driver not in self._pools:
+            self._pools[driver] = PythonPool(boxes, interpreter, driver, self.config.width)
+        async with self._pools[driver].child(limits) as child:
+            yield child
+
     async def examine_all(self) -> tuple[Finding, ...]:
         """What the self-test finds of every tier, the strongest first."""
         return tuple([await examine(tier, self._make(tier), self.config.python) for tier in Tier])
 
     async def close(self) -> None:
         """End everything that runs, and remove its files."""
+        for pool in self._pools.values():
+            await pool.close()
         if self._ground is not None:
-            self._ground.close()
+            await asyncio.to_thread(self._ground.close)
 
     async def _choose(self) -> None:
         """Take the first tier that passes; what was found of those before it stays, to be told."""

@@ -8,6 +8,7 @@ import os
 import struct
 from collections.abc import Iterable
 
+_LIBC = ctypes.CDLL(None, use_errno=True)
 _CREATE, _ADD, _RESTRICT = 444, 445, 446
 _VERSION = 1
 _BENEATH = 1
@@ -25,7 +26,7 @@ _SCOPES = 0b11
 
 def version() -> int:
     """Of the kernel's Landlock; 0 when it has none."""
-    return max(0, ctypes.CDLL(None, use_errno=True).syscall(_CREATE, None, 0, _VERSION))
+    return max(0, _LIBC.syscall(_CREATE, None, 0, _VERSION))
 
 
 def restrict(readable: Iterable[str], writable: Iterable[str] = ()) -> None:
@@ -33,37 +34,36 @@ def restrict(readable: Iterable[str], writable: Iterable[str] = ()) -> None:
 
     Raises OSError when the kernel has no Landlock.
     """
-    libc = ctypes.CDLL(None, use_errno=True)
     kernel = version()
     rights = 0
     for since, added in _RIGHTS_BY_VERSION:
         rights |= added if kernel >= since else 0
     attributes = struct.pack("QQQ", rights, _TCP if kernel >= 4 else 0, _SCOPES if kernel >= 6 else 0)
     size = 24 if kernel >= 6 else 16 if kernel >= 4 else 8
-    rules = libc.syscall(_CREATE, attributes, size, 0)
+    rules = _LIBC.syscall(_CREATE, attributes, size, 0)
     if rules < 0:
         raise OSError(ctypes.get_errno(), "the kernel has no Landlock")
     try:
         for path in readable:
-            _allow(libc, rules, path, rights & _READ)
+            _allow(rules, path, rights & _READ)
         for path in writable:
-            _allow(libc, rules, path, rights)
+            _allow(rules, path, rights)
         no_new_privileges = 38
-        libc.prctl(no_new_privileges, 1, 0, 0, 0)
-        if libc.syscall(_RESTRICT, rules, 0) != 0:
+        _LIBC.prctl(no_new_privileges, 1, 0, 0, 0)
+        if _LIBC.syscall(_RESTRICT, rules, 0) != 0:
             raise OSError(ctypes.get_errno(), "the kernel refused the Landlock rules")
     finally:
         os.close(rules)
 
 
-def _allow(libc: ctypes.CDLL, rules: int, path: str, rights: int) -> None:
+def _allow(rules: int, path: str, rights: int) -> None:
     try:
         place = os.open(path, os.O_PATH | os.O_CLOEXEC)
     except FileNotFoundError:
         return
     try:
         rights = rights if os.path.isdir(path) else rights & _OF_FILES
-        if libc.syscall(_ADD, rules, _BENEATH, struct.pack("=Qi", rights, place), 0) != 0:
+        if _LIBC.syscall(_ADD, rules, _BENEATH, struct.pack("=Qi", rights, place), 0) != 0:
             raise OSError(ctypes.get_errno(), f"no Landlock rule for {path}")
     finally:
         os.close(place)

@@ -5,6 +5,7 @@ maker closes, also by dying), kills everything the program started, and exits wi
 Imports nothing but the standard library and its neighbours.
 """
 
+import contextlib
 import ctypes
 import json
 import os
@@ -64,10 +65,8 @@ def _become(box: dict[str, Any]) -> None:
 
 
 def _close(number: int) -> None:
-    try:
+    with contextlib.suppress(OSError):
         os.close(number)
-    except OSError:
-        pass
 
 
 def _let_go(leash: int) -> None:

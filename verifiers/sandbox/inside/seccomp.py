@@ -9,6 +9,8 @@ import errno
 import platform
 import struct
 
+_LIBC = ctypes.CDLL(None, use_errno=True)
+
 # Offsets in struct seccomp_data; arguments are 64 bits wide and both machines are little-endian.
 _NUMBER, _ARCHITECTURE, _ARGUMENTS = 0, 4, 16
 _LOAD, _JUMP_EQUAL, _JUMP_ABOVE, _JUMP_SET, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
@@ -112,7 +114,39 @@ _CALLS: dict[str, tuple[int | None, int | None]] = {
 }
 
 _OF_SINGLE_PROCESSES = frozenset(
-    ["kill", "tkill", "tgkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo", "pidfd_send_signal", "pidfd_open", "process_madvise", "process_mrelease", "prlimit64", "setpriority", "sched_setparam", "sched_setscheduler", "sched_setaffinity", "sched_setattr", "ioprio_set", "migrate_pages", "move_pages", "fork", "vfork", "execve", "execveat", "setsid", "setpgid", "memfd_create", "memfd_secret", "shmget", "shmat", "semget", "msgget", "mq_open"]
+    [
+        "kill",
+        "tkill",
+        "tgkill",
+        "rt_sigqueueinfo",
+        "rt_tgsigqueueinfo",
+        "pidfd_send_signal",
+        "pidfd_open",
+        "process_madvise",
+        "process_mrelease",
+        "prlimit64",
+        "setpriority",
+        "sched_setparam",
+        "sched_setscheduler",
+        "sched_setaffinity",
+        "sched_setattr",
+        "ioprio_set",
+        "migrate_pages",
+        "move_pages",
+        "fork",
+        "vfork",
+        "execve",
+        "execveat",
+        "setsid",
+        "setpgid",
+        "memfd_create",
+        "memfd_secret",
+        "shmget",
+        "shmat",
+        "semget",
+        "msgget",
+        "mq_open",
+    ]
 )
 """Denied, wholly or by their arguments, to programs that are one process and share their namespace of processes."""
 _OUTSIDE = frozenset({"socket"})
@@ -153,12 +187,11 @@ def program(*, network: bool = False, single_process: int | None = None) -> byte
 
 def install(filter_program: bytes) -> None:
     """Put the calling thread, and all it starts, under the filter for good. Raises OSError."""
-    libc = ctypes.CDLL(None, use_errno=True)
     buffer = ctypes.create_string_buffer(filter_program, len(filter_program))
     header = struct.pack("HxxxxxxP", len(filter_program) // 8, ctypes.addressof(buffer))
     no_new_privileges, set_seccomp, filter_mode = 38, 22, 2
     for arguments in ((no_new_privileges, 1, 0, 0, 0), (set_seccomp, filter_mode, header, 0, 0)):
-        if libc.prctl(*arguments) != 0:
+        if _LIBC.prctl(*arguments) != 0:
             raise OSError(ctypes.get_errno(), "prctl: the kernel has no filter of system calls")
 
 

@@ -1,0 +1,242 @@
+"""Warm Python: interpreters in boxes that fork a child for each program, closed in once more by itself.
+
+A child shares its box with the interpreter that forked it, so it gives up more than other programs do: it stays one
+process, signals nobody but itself, opens no socket, and sees no files but Python's own and an empty work folder. A box
+whose work folder did not stay empty is thrown away.
+"""
+
+import asyncio
+import itertools
+import json
+import os
+import socket
+import time
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from deliberate.verifiers.sandbox.boxes import Boxes
+from deliberate.verifiers.sandbox.interpreters import Interpreter
+from deliberate.verifiers.sandbox.launching import ulimits
+from deliberate.verifiers.sandbox.process import BoxedProcess
+from deliberate.verifiers.sandbox.protocol import MIB, Ended, Job, Limits, Outcome, SandboxUnavailable
+from deliberate.verifiers.sandbox.slots import Slot
+from deliberate.verifiers.sandbox.streams import Capture, Feed
+
+_BOX = Limits(seconds=1e8, memory_bytes=1 << 40, disk_bytes=64 * MIB, processes=4096)
+"""Of the interpreter that forks; each child has limits of its own."""
+_READABLE = ("/usr/lib", "/lib", "/lib64", "/usr/local/lib", "/usr/share/zoneinfo", "/etc/ld.so.cache")
+_LARGEST_MESSAGE = 64 * MIB
+_SECONDS_TO_DIE = 2.0
+
+
+class PythonPool:
+    """Warm interpreters, as many as there are boxes at once; each runs one child at a time."""
+
+    def __init__(self, boxes: Boxes, interpreter: Interpreter, driver: Path, width: int) -> None:
+        self._boxes, self._interpreter = boxes, interpreter
+        self._driver = boxes.ground.add_program(driver).name
+        self._free: asyncio.Queue[_ForkServer | Slot] = asyncio.Queue()
+        for _ in range(width):
+            self._free.put_nowait(boxes.ground.slot())
+
+    @asynccontextmanager
+    async def child(self, limits: Limits) -> AsyncGenerator["PythonChild"]:
+        """A fresh child; leaving the context ends it. Raises SandboxUnavailable."""
+        place = await self._free.get()
+        try:
+            server = place if isinstance(place, _ForkServer) else self._start(place)
+        except SandboxUnavailable:
+            self._free.put_nowait(place)
+            raise
+        child = server.fork(limits)
+        try:
+            yield child
+        finally:
+            await asyncio.shield(self._return(server, child))
+
+    async def close(self) -> None:
+        """End all interpreters that are idle."""
+        while not self._free.empty():
+            place = self._free.get_nowait()
+            if isinstance(place, _ForkServer):
+                await place.close()
+
+    async def _return(self, server: "_ForkServer", child: "PythonChild") -> None:
+        try:
+            await child.close()
+            if not server.reusable:
+                await server.close()
+                await self._boxes.empty(server.slot)
+        finally:
+            self._free.put_nowait(server if server.reusable else server.slot)
+
+    def _start(self, slot: Slot) -> "_ForkServer":
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        programs = self._boxes.builder.programs_inside
+        readable = json.dumps([*_READABLE, *self._interpreter.folders])
+        command = (self._interpreter.path, "-ESsB", f"{programs}/fork_server.py", str(theirs.fileno()))
+        job = Job((*command, f"{programs}/{self._driver}", readable), limits=_BOX, readable=self._interpreter.folders)
+        with theirs:
+            try:
+                process = self._boxes.start(job, slot, (theirs.fileno(),))
+            except SandboxUnavailable:
+                ours.close()
+                raise
+        return _ForkServer(process, ours, slot)
+
+
+class _ForkServer:
+    """An interpreter in its box."""
+
+    def __init__(self, process: BoxedProcess, control: socket.socket, slot: Slot) -> None:
+        control.setblocking(False)
+        self.slot = slot
+        self.reusable = True
+        """Nothing of the children it had is left."""
+        self._process, self._control = process, control
+        self._numbers = itertools.count()
+        self._children: dict[int, PythonChild] = {}
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(control, self._read)
+
+    def fork(self, limits: Limits) -> "PythonChild":
+        """A child at work."""
+        number = next(self._numbers)
+        child = PythonChild(self, number, limits)
+        self._children[number] = child
+        request = {"run": number, "limits": _limits(limits)}
+        try:
+            socket.send_fds(self._control, [json.dumps(request).encode()], child.their_files)
+        except OSError as error:
+            self.lose(f"the interpreter in the box is gone: {error}")
+        finally:
+            for file in child.their_files:
+                os.close(file)
+        return child
+
+    def kill(self, number: int) -> None:
+        """End that child."""
+        try:
+            self._control.send(json.dumps({"kill": number}).encode())
+        except OSError as error:
+            self.lose(f"the interpreter in the box is gone: {error}")
+
+    def lose(self, why: str) -> None:
+        """Give it up, and what its children were doing."""
+        self.reusable = False
+        for child in self._children.values():
+            child.lost(why)
+        self._children.clear()
+
+    async def close(self) -> None:
+        """End it with all its children."""
+        self.reusable = False
+        self._loop.remove_reader(self._control)
+        self._control.close()
+        await self._process.close()
+
+    def _read(self) -> None:
+        try:
+            message = self._control.recv(1 << 16)
+        except BlockingIOError:
+            return
+        except OSError:
+            message = b""
+        if not message:
+            self._loop.remove_reader(self._control)
+            self.lose("the interpreter in the box died")
+            return
+        said = json.loads(message)
+        if said["dirty"]:
+            self.reusable = False
+        child = self._children.pop(said["ended"], None)
+        if child is not None:
+            child.exited(said["code"])
+
+
+class PythonChild:
+    """A child at work, as seen from outside."""
+
+    def __init__(self, server: _ForkServer, number: int, limits: Limits) -> None:
+        self._server, self._number = server, number
+        loop = asyncio.get_running_loop()
+        self._ended: Ended = "exited"
+        self._end: asyncio.Future[int] = loop.create_future()
+        self._started = time.perf_counter()
+        inward, outward, errors = os.pipe(), os.pipe(), os.pipe()
+        ours, theirs = socket.socketpair()
+        self.their_files = [inward[0], outward[1], errors[1], theirs.detach()]
+        """Standard input, output, error and the channel, as the child gets them."""
+        channel = ours.detach()
+        self._stdin = Feed(loop, inward[1])
+        self._stdout = Capture(loop, outward[0], limits.output_bytes, lambda: self._stop("output"))
+        self._stderr = Capture(loop, errors[0], limits.output_bytes)
+        self._questions = Feed(loop, os.dup(channel))
+        self._answers = Capture(loop, channel, _LARGEST_MESSAGE, lambda: self._stop("output"))
+        self._deadline = loop.call_later(limits.seconds, self._stop, "timeout")
+
+    def send_message(self, line: bytes) -> None:
+        """A line to the driver; it must hold no line break."""
+        self._questions.write(line + b"\n")
+
+    async def message(self) -> bytes:
+        """The driver's next line; empty when the child has ended."""
+        return await self._answers.line()
+
+    def send(self, data: bytes) -> None:
+        """Write to its standard input."""
+        self._stdin.write(data)
+
+    def close_input(self) -> None:
+        """Let its standard input end after what was sent."""
+        self._stdin.end()
+
+    async def outcome(self) -> Outcome:
+        """Wait for its end. Raises SandboxUnavailable when the box was lost."""
+        code = await asyncio.shield(self._end)
+        seconds = time.perf_counter() - self._started
+        return Outcome(self._ended, code, bytes(self._stdout.data), bytes(self._stderr.data), seconds)
+
+    async def close(self) -> None:
+        """End it."""
+        if not self._end.done():
+            self._server.kill(self._number)
+            try:
+                await asyncio.wait_for(asyncio.shield(self._end), _SECONDS_TO_DIE)
+            except TimeoutError:
+                self._server.lose("a program in the box could not be ended")
+            except SandboxUnavailable:
+                pass
+        self._release()
+
+    def exited(self, code: int) -> None:
+        """The child is gone."""
+        self._release()
+        if not self._end.done():
+            self._end.set_result(code)
+
+    def lost(self, why: str) -> None:
+        """Nobody knows what became of the child."""
+        self._release()
+        if not self._end.done():
+            self._end.set_exception(SandboxUnavailable(why))
+            self._end.exception()  # Not everybody waits for it.
+
+    def _stop(self, why: Ended) -> None:
+        if not self._end.done() and self._ended == "exited":
+            self._ended = why
+            self._server.kill(self._number)
+
+    def _release(self) -> None:
+        self._deadline.cancel()
+        for capture in (self._stdout, self._stderr, self._answers):
+            capture.close()
+        for feed in (self._stdin, self._questions):
+            feed.close()
+
+
+def _limits(limits: Limits) -> dict[str, int]:
+    bounds = replace(limits, address_space_bytes=limits.memory_bytes)  # One process: what it maps bounds what it takes.
+    return {f"RLIMIT_{name.upper()}": value for name, value in ulimits(bounds).items()}
