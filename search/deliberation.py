@@ -87,7 +87,13 @@ def prepare(
             param="n",
         )
     prompt = prompt_of(engine, opening(transforms, conversation))
-    problem = Problem(template_messages(conversation.messages), prompt.token_ids, conversation.tools)
+    problem = Problem(
+        template_messages(conversation.messages),
+        prompt.token_ids,
+        conversation.tools,
+        conversation.tool_choice,
+        conversation.parallel_tool_calls,
+    )
     budget = Budget(limits, arrived, judges=verifier is not None)
     context = Context(
         problem,

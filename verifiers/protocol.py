@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Any, ClassVar, Literal, Protocol
 
 from pydantic import BaseModel, Field, FiniteFloat
 
@@ -44,6 +44,10 @@ class Problem:
     and a ratio to the policy's."""
     tools: tuple[Mapping[str, Any], ...] = ()
     """The tools that candidates may call, in OpenAI's wire format."""
+    tool_choice: str | Mapping[str, Any] | None = None
+    """Whether a tool must be called, and which, in OpenAI's wire format."""
+    parallel_tool_calls: bool | None = None
+    """False when no more than one call is wanted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +89,8 @@ class Candidate:
     """As sampled, under the policy's tokenizer; None for a text from outside."""
     logprobs: tuple[float, ...] | None = None
     """Of each token under the policy, in nats."""
+    top_logprobs: tuple[tuple[tuple[int, float], ...], ...] = ()
+    """Of each token, the likeliest ones in its place as (token id, log-probability); empty where nobody asked."""
     finished: bool = True
     """It ended by itself; False when it was cut by length or is still a partial chain."""
     earlier: Verdict | None = None
@@ -132,9 +138,17 @@ class Resources:
 class VerifierConfig(BaseModel, ABC, frozen=True, extra="forbid", use_attribute_docstrings=True):
     """Base of all verifier configs. `kind` is the name in requests; every other field is an option."""
 
+    one_pass_suffices: ClassVar[bool] = False
+    """A candidate that passes is as good as any other that does, so that a search may end with the first."""
+
     kind: str
     weight: Annotated[FiniteFloat, Field(gt=0)] = 1.0
     """Its share when it stands in a list of verifiers; alone it changes nothing."""
+
+    @property
+    def top_logprobs(self) -> int:
+        """Alternatives per token of the candidates that it reads: a search asks its engine for so many."""
+        return 0
 
     @abstractmethod
     def build(self, resources: Resources) -> Verifier:

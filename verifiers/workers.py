@@ -18,8 +18,8 @@ T = TypeVar("T")
 
 MEMORY_BYTES = 2 << 30
 """Address space of one worker; beyond it a job fails with MemoryError."""
-PRELOAD = ("deliberate.verifiers._warm_math",)
-"""Imported once, by the process that workers are forked from, so that no job waits for it."""
+PRELOAD = ("deliberate.verifiers._warm_math", "deliberate.verifiers.agentjo.checking")
+"""Imported once, by the process that workers are forked from, so that no job waits for them."""
 
 
 class WorkerLost(Exception):

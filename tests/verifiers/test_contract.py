@@ -11,6 +11,7 @@ from deliberate.verifiers.protocol import Candidate, Problem, Resources, Verdict
 from deliberate.verifiers.registry import VERIFIERS, parse_verifier
 
 OPTIONS: dict[str, dict[str, Any]] = {
+    "agent_format": {},
     "calculator": {},
     "ensemble": {"members": ["calculator", {"kind": "regex", "pattern": "4", "weight": 3}]},
     "json": {"schema": {"type": "object", "required": ["answer"]}},
