@@ -25,7 +25,9 @@ class SandboxConfig:
     """What the operator decides of boxes."""
 
     min_tier: Tier = Tier.B
-    """Programs run in no weaker box; where the host gives none, verdicts are `unavailable`."""
+    """Programs run in no weaker box; where the host gives none, verdicts are `unavailable`. Tier D takes `unsafe` too."""
+    unsafe: bool = False
+    """Programs of strangers may run with no isolation at all, in tier D."""
     slots: int | None = None
     """Boxes at once; None for one for each CPU."""
     python: str | None = None
@@ -66,6 +68,15 @@ class Sandbox:
             raise SandboxUnavailable(f"no sandbox of tier {self.config.min_tier} or better here ({tried})")
         return self._boxes
 
+    async def describe(self) -> str:
+        """Which boxes there are, in a sentence; makes them ready."""
+        try:
+            tier = (await self.boxes()).tier
+        except SandboxUnavailable as error:
+            return f"Programs cannot be judged: {error}."
+        stronger = "".join(f" Tier {finding.tier}: {finding.describe()}." for finding in self._findings[:-1])
+        return f"Programs run in boxes of tier {tier}.{stronger}"
+
     @asynccontextmanager
     async def open(self, job: Job) -> AsyncGenerator[BoxedProcess]:
         """Start a program and talk to it; leaving the context ends it. Raises SandboxUnavailable."""
@@ -103,7 +114,7 @@ class Sandbox:
         """Take the first tier that passes; what was found of those before it stays, to be told."""
         findings = list[Finding]()
         for tier in Tier:
-            if tier.rank > self.config.min_tier.rank:
+            if tier.rank > self.config.min_tier.rank or (tier is Tier.D and not self.config.unsafe):
                 break
             boxes = self._make(tier)
             findings.append(await examine(tier, boxes, self.config.python))

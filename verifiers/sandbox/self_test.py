@@ -16,6 +16,7 @@ from deliberate.verifiers.sandbox.interpreters import find_python
 from deliberate.verifiers.sandbox.protocol import MIB, Job, Limits, SandboxUnavailable, Tier
 
 _LIMITS = Limits(seconds=10.0, memory_bytes=128 * MIB, address_space_bytes=512 * MIB, disk_bytes=8 * MIB, processes=24)
+_SECONDS_TO_DIE = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ class _Canary:
             escapes: list[str] = json.loads(reached) if reached.startswith("[") else []
             if not reached.startswith("["):
                 raise SandboxUnavailable(f"programs do not run: {reached or 'no output'}")
-            escapes += ["daemons"] if await asyncio.to_thread(_alive, mark) else []
+            escapes += ["daemons"] if await asyncio.to_thread(_stays, mark) else []
         escapes += ["disks filled"] if await self._run("disk") == "filled" else []
         escapes += ["memory without bound"] if await self._run("memory") == "taken" else []
         escapes += ["forks without bound"] if await self._run("processes", str(_LIMITS.processes)) == "forked" else []
@@ -102,6 +103,16 @@ def _host(held: ExitStack) -> dict[str, Any]:
         "folder": str(folder),
         "process": os.getpid(),
     }
+
+
+def _stays(mark: str) -> bool:
+    """Whether a process with that word in its command line goes on running; the kernel may take a while to end it."""
+    last = time.monotonic() + _SECONDS_TO_DIE
+    while alive := _alive(mark):
+        if time.monotonic() > last:
+            break
+        time.sleep(0.01)
+    return alive
 
 
 def _alive(mark: str) -> bool:
