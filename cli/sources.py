@@ -47,7 +47,7 @@ async def from_model(
         loaded = load_model(source)
     settings = Settings()
     ready = replace(loaded, default_verifier=default_verifier(settings, loaded))
-    pool = Pool([ready], WorkerPool())
+    pool = Pool([ready], WorkerPool(), verifier_seconds=settings.verifier_timeout_seconds)
     try:
         chat = prepare_chat(Server.of(settings, pool), request, Arrival())
         async with aclosing(stream(chat)) as chunks:

@@ -12,6 +12,7 @@ from deliberate.search.events import Chosen, Event
 from deliberate.search.strategy import Context, Strategy
 from deliberate.search.templating import prompt_of, template_messages
 from deliberate.search.transform import PromptTransform
+from deliberate.verifiers.guard import build_guarded
 from deliberate.verifiers.protocol import Judges, Problem, Resources, Verifier, VerifierConfig
 from deliberate.verifiers.registry import VERIFIERS
 
@@ -78,7 +79,7 @@ def prepare(
         _check_engine(strategy, name, resources)
     _check_sampling(strategy, sampling)
     config = strategy.verifier_config or default_verifier if strategy.needs is not None else None
-    verifier = None if config is None else config.build(resources)
+    verifier = None if config is None else build_guarded(config, resources)
     _check_verifier(strategy, config, verifier)
     if strategy.kind != "none" and choices > strategy.slots:
         raise InvalidRequest(

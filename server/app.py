@@ -36,7 +36,7 @@ def create_app(settings: Settings, served: Sequence[ServedModel]) -> FastAPI:
     Raises InvalidRequest when the configured strategies or verifier cannot run.
     """
     ready = [replace(model, default_verifier=default_verifier(settings, model)) for model in served]
-    pool = Pool(ready, WorkerPool())
+    pool = Pool(ready, WorkerPool(), verifier_seconds=settings.verifier_timeout_seconds)
     server = Server.of(settings, pool)
 
     @asynccontextmanager

@@ -69,10 +69,17 @@ class ServedModel:
 class Pool:
     """All served models, and what verifiers may use of them."""
 
-    def __init__(self, models: Sequence[ServedModel], workers: WorkerPool, sandbox: Sandbox | None = None) -> None:
+    def __init__(
+        self,
+        models: Sequence[ServedModel],
+        workers: WorkerPool,
+        sandbox: Sandbox | None = None,
+        verifier_seconds: float = 300.0,
+    ) -> None:
         assert models, "a server serves at least one model"
         self.models = {model.name: model for model in models}
         self._workers = workers
+        self._verifier_seconds = verifier_seconds
         self.sandbox = sandbox or Sandbox()
         self._engines = {name: engine for model in models for name, engine in model.engines.items()}
         self._scorers = {name: scorer for model in models for name, scorer in model.scorers.items()}
@@ -111,6 +118,7 @@ class Pool:
             formats=self._formats,
             step_separator=model.step_separator,
             sandbox=self.sandbox,
+            verifier_seconds=self._verifier_seconds,
         )
 
     def check_alive(self) -> None:

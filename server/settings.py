@@ -75,6 +75,8 @@ class Settings(BaseSettings):
     """Largest request body."""
     request_timeout_seconds: PositiveFloat = 600.0
     """A request that takes longer is stopped, with an error."""
+    verifier_timeout_seconds: PositiveFloat = 300.0
+    """Longest that one call of a verifier may take; its candidates are undecided then."""
     drain_timeout_seconds: PositiveInt = 30
     """After SIGTERM, how long running requests may still take."""
     keep_alive_seconds: PositiveFloat = 5.0

@@ -7,10 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
+from deliberate.verifiers.guard import build_guarded
 from deliberate.verifiers.protocol import Candidate, Judges, Problem, Resources, Verdict, Verifier, VerifierConfig
 
 if TYPE_CHECKING:
     from deliberate.verifiers.protocol import VerifierConfig as AnyVerifier
+
+_MEMBERS_TIME = 0.9
+"""Share of the ensemble's time limit."""
 
 
 class Ensemble(VerifierConfig, frozen=True):
@@ -25,7 +29,9 @@ class Ensemble(VerifierConfig, frozen=True):
     """Any verifiers, each with its `weight`."""
 
     def build(self, resources: Resources) -> "EnsembleVerifier":
-        return EnsembleVerifier(tuple(Member(member, member.build(resources)) for member in self.members))
+        # Less time than the whole has, so that one that hangs is left out before all are cut off.
+        lent = replace(resources, verifier_seconds=_MEMBERS_TIME * resources.verifier_seconds)
+        return EnsembleVerifier(tuple(Member(member, build_guarded(member, lent)) for member in self.members))
 
     def describe(self) -> dict[str, Any]:
         return super().describe() | {"members": [member.describe() for member in self.members]}

@@ -133,6 +133,8 @@ class Resources:
     """What the policy puts between two steps of an answer."""
     sandbox: Sandbox | None = None
     """Boxes for programs that nobody trusts."""
+    verifier_seconds: float = 300.0
+    """Longest that one call of a verifier may take."""
 
 
 class VerifierConfig(BaseModel, ABC, frozen=True, extra="forbid", use_attribute_docstrings=True):

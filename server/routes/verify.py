@@ -10,6 +10,7 @@ from deliberate.server.lifetime import while_connected
 from deliberate.server.replies import VerdictList, VerdictReply
 from deliberate.server.requests import VerifyRequest
 from deliberate.server.state import Server, server_of
+from deliberate.verifiers.guard import build_guarded
 from deliberate.verifiers.protocol import Candidate, Problem, Verdict
 
 router = APIRouter(tags=["verify"])
@@ -20,7 +21,7 @@ async def verify(body: VerifyRequest, request: Request, server: Annotated[Server
     """Judge candidates; one that could not be judged has score null and a status that is not `ok`."""
     model = server.pool.find_or_first(body.model)
     server.admission.check_width(len(body.candidates), "candidates")
-    verifier = body.verifier.build(server.pool.resources(model))
+    verifier = build_guarded(body.verifier, server.pool.resources(model))
     messages = template_messages([message.wire() for message in body.messages])
     engine = model.engine
     takes_ids = engine.capabilities.token_ids
