@@ -128,6 +128,8 @@ class Delta:
     """Tokens beside `token_ids`, whose ids the engine does not know. Negative to correct earlier estimates."""
     restart: bool = False
     """The sample begins anew with this delta: what came before it is void, though its tokens were spent."""
+    top_texts: tuple[tuple[tuple[str, float], ...], ...] = ()
+    """`top_logprobs` as (text, log-probability), from engines that show no ids and tell them nevertheless."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,6 +284,7 @@ class Sample:
     top_logprobs: tuple[tuple[tuple[int, float], ...], ...] = ()
     unseen_tokens: int = 0
     """Tokens spent on it beside `token_ids`."""
+    top_texts: tuple[tuple[tuple[str, float], ...], ...] = ()
 
     @property
     def tokens(self) -> int:
@@ -297,6 +300,7 @@ class SampleBuilder:
     token_ids: list[int] = field(default_factory=list[int])
     logprobs: list[float] = field(default_factory=list[float])
     top_logprobs: list[tuple[tuple[int, float], ...]] = field(default_factory=list[tuple[tuple[int, float], ...]])
+    top_texts: list[tuple[tuple[str, float], ...]] = field(default_factory=list[tuple[tuple[str, float], ...]])
     unseen_tokens: int = 0
 
     @property
@@ -312,6 +316,7 @@ class SampleBuilder:
         self.token_ids += delta.token_ids
         self.logprobs += delta.logprobs
         self.top_logprobs += delta.top_logprobs
+        self.top_texts += delta.top_texts
         self.unseen_tokens += delta.unseen_tokens
         return None if delta.finish is None else self.ended(delta.finish)
 
@@ -324,9 +329,10 @@ class SampleBuilder:
             finish,
             tuple(self.top_logprobs),
             self.unseen_tokens,
+            tuple(self.top_texts),
         )
 
     def _restart(self) -> None:
         self.unseen_tokens = self.tokens
-        for part in (self.texts, self.token_ids, self.logprobs, self.top_logprobs):
+        for part in (self.texts, self.token_ids, self.logprobs, self.top_logprobs, self.top_texts):
             part.clear()

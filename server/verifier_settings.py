@@ -13,14 +13,17 @@ from deliberate.verifiers.registry import VERIFIERS, parse_verifier
 
 
 def default_verifier(settings: Settings, model: ServedModel) -> VerifierConfig | None:
-    """The operator's choice, else the model's own, else what its companion is for: `reward_model` or `likelihood`."""
+    """The operator's choice, else the model's own, else what its companion is for: `reward_model`, `likelihood`, or
+    `judge` where it scores no given tokens."""
     if settings.verifier is not None:
         return read_verifier(settings.verifier)
     if model.default_verifier is not None:
         return model.default_verifier
     if model.reward_model is not None or (model.scorer is not None and model.scorer.format is not None):
         return parse_verifier("reward_model")
-    return None if model.scorer is None else parse_verifier("likelihood")
+    if model.scorer is None:
+        return None
+    return parse_verifier("likelihood" if model.scorer.engine.capabilities.scores else "judge")
 
 
 def read_verifier(text: str) -> VerifierConfig:

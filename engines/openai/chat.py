@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 from pydantic import BaseModel
 
@@ -36,8 +36,22 @@ class _Message(BaseModel, frozen=True):
     refusal: str | None = None
 
 
+class _Alternative(BaseModel, frozen=True):
+    token: str
+    logprob: float
+
+
+class _Token(BaseModel, frozen=True):
+    top_logprobs: tuple[_Alternative, ...] = ()
+
+
+class _Logprobs(BaseModel, frozen=True):
+    content: tuple[_Token, ...] | None = None
+
+
 class _Choice(BaseModel, frozen=True):
     delta: _Message = _Message()
+    logprobs: _Logprobs | None = None
     finish_reason: str | None = None
     stop_reason: str | int | None = None
 
@@ -45,6 +59,9 @@ class _Choice(BaseModel, frozen=True):
 class _Chunk(BaseModel, frozen=True):
     choices: tuple[_Choice, ...]
     usage: Usage | None = None
+
+
+_TopTexts: TypeAlias = tuple[tuple[tuple[str, float], ...], ...]
 
 
 @dataclass(slots=True)
@@ -97,8 +114,8 @@ class ChatCall:
     async def read(self, data: bytes) -> Sequence[Delta]:
         chunk = _Chunk.model_validate_json(data)
         self.usage = chunk.usage or self.usage
-        texts = [text for choice in chunk.choices[:1] if (text := self._answer.read(choice))]
-        return [self._delta(text, 1) for text in texts]
+        told = [(text, choice) for choice in chunk.choices[:1] if (text := self._answer.read(choice))]
+        return [self._delta(text, 1, top_texts=_alternatives(choice)) for text, choice in told]
 
     async def end(self) -> Sequence[Delta]:
         """The sample's end waits for the usage, which comes after it."""
@@ -122,9 +139,9 @@ class ChatCall:
             fields["max_tokens"] = self.sampling.max_tokens
         return fields | (vllm_fields(self.sampling) if self.vllm else _vendor_fields(self.sampling))
 
-    def _delta(self, text: str, tokens: int, finish: Finish | None = None) -> Delta:
+    def _delta(self, text: str, tokens: int, finish: Finish | None = None, top_texts: _TopTexts = ()) -> Delta:
         restart, self.restarts = self.restarts, False
-        return Delta(self.index, text, unseen_tokens=tokens, finish=finish, restart=restart)
+        return Delta(self.index, text, unseen_tokens=tokens, finish=finish, restart=restart, top_texts=top_texts)
 
     def _finish(self) -> Finish:
         reason, matched = self._answer.finish_reason, self._answer.stop_reason
@@ -181,6 +198,12 @@ class _Answer:
         call["arguments"] += part.function.arguments or ""
 
 
+def _alternatives(choice: _Choice) -> _TopTexts:
+    """Of the event's tokens, where they were asked for and are told."""
+    tokens = (choice.logprobs and choice.logprobs.content) or ()
+    return tuple(tuple((one.token, one.logprob) for one in token.top_logprobs) for token in tokens)
+
+
 def response_format(form: StructuredOutput | None) -> dict[str, Any]:
     """OpenAI's field of a request. Raises InvalidRequest for forms that it lacks."""
     if form is None:
@@ -212,4 +235,7 @@ def _vendor_fields(sampling: Sampling) -> dict[str, Any]:
     """Fields that some vendors do not know, or refuse beside some models, are left out while they change nothing."""
     optional = {"top_p", "top_k", "min_p", "stop", "stop_token_ids", "logit_bias", "frequency_penalty"}
     chosen = sampling.model_dump(include={*optional, "presence_penalty"}, exclude_defaults=True, mode="json")
-    return {"temperature": sampling.temperature, **chosen, **response_format(sampling.structured_output)}
+    wanted = sampling.top_logprobs
+    alternatives = {"logprobs": True, "top_logprobs": wanted} if wanted else {}
+    form = response_format(sampling.structured_output)
+    return {"temperature": sampling.temperature, **chosen, **alternatives, **form}

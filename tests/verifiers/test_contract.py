@@ -15,6 +15,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "calculator": {},
     "ensemble": {"members": ["calculator", {"kind": "regex", "pattern": "4", "weight": 3}]},
     "json": {"schema": {"type": "object", "required": ["answer"]}},
+    "judge": {"mode": "yes_no"},
     "likelihood": {},
     "reference": {"answer": "42"},
     "regex": {"pattern": "4.*2"},

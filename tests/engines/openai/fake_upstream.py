@@ -52,6 +52,8 @@ class FakeUpstream:
     """Deltas that a chat is answered with, instead of the story in pieces."""
     finish_reason: str = "stop"
     """Of a chat."""
+    alternatives: Mapping[str, float] = field(default_factory=dict[str, float])
+    """Log-probabilities of a chat's first token, for who asks for them."""
     token_seconds: float = 0.0
     faults: list[Fault] = field(default_factory=list[Fault])
     """Of the next answers, one each."""
@@ -119,7 +121,7 @@ class FakeUpstream:
         fault = self.faults.pop(0) if self.faults else self.fault_of(body)
         self.running += 1
         try:
-            told = self._completion(body, fault) if path.endswith("/v1/completions") else self._chat(fault)
+            told = self._completion(body, fault) if path.endswith("/v1/completions") else self._chat(body, fault)
             await self._tell(writer, reader, told, fault)
         finally:
             self.running -= 1
@@ -175,15 +177,20 @@ class FakeUpstream:
         if self.tells_usage:
             yield {"choices": [], "usage": {"prompt_tokens": len(body["prompt"]), "completion_tokens": end - begin}}
 
-    async def _chat(self, fault: Fault | None) -> AsyncIterator[Any]:
+    async def _chat(self, body: Mapping[str, Any], fault: Fault | None) -> AsyncIterator[Any]:
         deltas = self.chunks or [{"content": letter} for letter in self.story]
         for at, delta in enumerate(deltas):
             if fault is not None and at == fault.after:
                 return
-            yield {"choices": [{"index": 0, "delta": delta, "finish_reason": None}]}
+            told = self._logprobs() if body.get("logprobs") and at == 0 else {}
+            yield {"choices": [{"index": 0, "delta": delta, "finish_reason": None, **told}]}
         yield {"choices": [{"index": 0, "delta": {}, "finish_reason": self.finish_reason}]}
         if self.tells_usage:
             yield {"choices": [], "usage": {"prompt_tokens": 7, "completion_tokens": 3 * len(deltas)}}
+
+    def _logprobs(self) -> dict[str, Any]:
+        top = [{"token": token, "logprob": value, "bytes": None} for token, value in self.alternatives.items()]
+        return {"logprobs": {"content": [{"token": "?", "logprob": -9.0, "bytes": None, "top_logprobs": top}]}}
 
 
 def _completion_event(index: int, text: str, token: int, finish: str | None) -> dict[str, Any]:

@@ -118,6 +118,16 @@ async def test_a_broken_answer_begins_anew(upstream: MakeUpstream, engine_of: Ma
     assert sample.tokens == 3 + 18
 
 
+async def test_alternatives_are_told_to_who_asks(upstream: MakeUpstream, engine_of: MakeEngine) -> None:
+    server = upstream(owner="somebody", story="Yes", alternatives={"Yes": -0.25, "No": -1.5})
+    server.faults.append(Fault(after=2, then="drop"))
+    builder = SampleBuilder()
+    got = [builder.add(delta) async for delta in engine_of(server).generate(ask(), Sampling(top_logprobs=2))]
+    assert got[-1] is not None
+    assert got[-1].top_texts == ((("Yes", -0.25), ("No", -1.5)),), "once, though the answer began twice"
+    assert {"logprobs": True, "top_logprobs": 2}.items() <= server.asked[0].body.items()
+
+
 async def test_an_answer_that_only_lacks_its_usage_is_whole(upstream: MakeUpstream, engine_of: MakeEngine) -> None:
     """The end was told; what broke off after it is the price."""
     server = upstream(owner="somebody", story="ab", tells_usage=False)
