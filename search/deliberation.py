@@ -100,14 +100,23 @@ def prepare(
         problem,
         prompt,
         BudgetedEngine(engine, budget),
-        sampling,
+        _with_alternatives(sampling, config),
         None if verifier is None else BudgetedVerifier(verifier, budget),
         choices,
         resources.step_separator,
         budget,
         {name: BudgetedEngine(resources.engines[name], budget) for name in strategy.models},
+        config,
     )
     return Deliberation(strategy, config, context, conversation, tuple(transforms))
+
+
+def _with_alternatives(sampling: Sampling, config: VerifierConfig | None) -> Sampling:
+    """The request's sampling, with the alternatives per token that the verifier reads."""
+    wanted = 0 if config is None else config.top_logprobs
+    if wanted <= sampling.top_logprobs:
+        return sampling
+    return sampling.model_copy(update={"top_logprobs": wanted})
 
 
 def _check_engine(strategy: Strategy, name: str, resources: Resources) -> None:

@@ -12,12 +12,17 @@ from deliberate.verifiers.protocol import Candidate
 def as_candidate(sample: Sample) -> Candidate:
     """A sample as verifiers see it."""
     ids = sample.token_ids or None  # engines that show no tokens leave them out
-    return Candidate(sample.text, ids, ids and sample.logprobs, finished=sample.finish.reason == "stop")
+    finished = sample.finish.reason == "stop"
+    return Candidate(
+        sample.text, ids, ids and sample.logprobs, finished, top_logprobs=sample.top_logprobs if ids else ()
+    )
 
 
 async def verdicts(context: Context, candidates: Sequence[Ballot]) -> AsyncGenerator[Scored, None]:
     """A verdict for each candidate, in order; equal texts are judged once."""
     assert context.verifier is not None, "the runner builds a verifier for every strategy that needs one"
+    if not candidates:
+        return
     distinct = {ballot.sample.text: as_candidate(ballot.sample) for ballot in candidates}
     judged = dict(zip(distinct, await context.verifier.verify(context.problem, list(distinct.values())), strict=True))
     for ballot in candidates:

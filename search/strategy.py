@@ -33,6 +33,8 @@ class Context:
     """What the search may spend; engines and verifier keep to it by themselves."""
     engines: Mapping[str, Engine] = field(default_factory=dict[str, Engine])
     """Those of the strategy's `models`, by name."""
+    verifier_config: VerifierConfig | None = None
+    """What the verifier was built from: the request's or the model's default."""
 
 
 class Strategy(BaseModel, ABC, frozen=True, extra="forbid", use_attribute_docstrings=True):

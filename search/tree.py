@@ -352,7 +352,8 @@ class Tree:
         earlier = None if self.rules.lookahead or node.parent is None else node.parent.verdict
         chain = node.chain
         logprobs = None if node.steered else chain.logprobs
-        return Candidate(chain.text, chain.token_ids, logprobs, node.state == "finished", earlier)
+        alternatives = () if node.steered else chain.top_logprobs
+        return Candidate(chain.text, chain.token_ids, logprobs, node.state == "finished", earlier, alternatives)
 
     def _await_judgement(self, node: Node) -> None:
         self._unjudged.append(node.chain.token_ids)

@@ -5,11 +5,12 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 
-from deliberate.search.events import Choice, Chosen, Event, Scored
+from deliberate.search.events import Choice, Chosen, Event, Failed, Sampled, Scored
 from deliberate.search.ranking import Ballot, ballots, by_votes
 from deliberate.search.sampling import ParallelStrategy, Wave
 from deliberate.search.scoring import undecided, verdicts
 from deliberate.search.strategy import Context
+from deliberate.search.until_pass import enough_pass, until_pass
 from deliberate.verifiers.protocol import Judges, VerifierConfig
 from deliberate.verifiers.registry import AnyVerifier
 
@@ -35,19 +36,28 @@ class VerifiedStrategy(ParallelStrategy, frozen=True):
     def rank(self, candidates: Sequence[Ballot], scores: Mapping[int, float]) -> tuple[list[Choice], str | None]:
         """Answers from the scores (by candidate index, at least one), and the reason for a fallback."""
 
+    def stops_at_pass(self, context: Context) -> bool:
+        """Whether the search ends with the first candidate that passes."""
+        return False
+
     async def run(self, context: Context) -> AsyncGenerator[Event, None]:
-        events: list[Event] = []
-        async with aclosing(Wave(context, self.sampling(context), 0, self.n).events()) as wave:
-            async for event in wave:
-                events.append(event)
+        log: list[Event] = []
+        wave = Wave(context, self.sampling(context), 0, self.n)
+        async with aclosing(until_pass(context, wave) if self.stops_at_pass(context) else wave.events()) as events:
+            async for event in events:
+                log.append(event)
                 yield event
-        candidates = ballots(events)
-        scored: list[Scored] = []
-        async for event in verdicts(context, candidates):
+        candidates = ballots(log)
+        scored = [event for event in log if isinstance(event, Scored)]
+        enough = enough_pass(candidates, scored, context.choices)
+        known = {event.index for event in scored}
+        async for event in verdicts(context, [b for b in candidates if not enough and b.index not in known]):
             scored.append(event)
             yield event
         choices, fallback = ranked(candidates, scored, self.rank)
-        reason = "; ".join(filter(None, [f"all {self.n} samples ended", undecided(scored)]))
+        ended = sum(isinstance(event, Sampled | Failed) for event in log)
+        why = f"stopped after {ended} of {self.n} samples: enough passed" if enough else f"all {self.n} samples ended"
+        reason = "; ".join(filter(None, [why, undecided(scored)]))
         yield Chosen(tuple(choices[: context.choices]), reason, fallback)
 
 

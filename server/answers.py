@@ -46,7 +46,7 @@ def read_answer(chat: Chat, sample: Sample) -> Answer:
     content_start = splitter.consumed if splitter.content_start is None else splitter.content_start
     logprobs = None
     if chat.request.logprobs:
-        tokens = ContentTokens(tokenizer)
+        tokens = ContentTokens(tokenizer, chat.request.top_logprobs or 0)
         tokens.add(sample.token_ids, sample.logprobs, sample.top_logprobs)
         logprobs = tokens.take(splitter.content_start, splitter.consumed)
     piece = split_calls(body.content + rest.content) if chat.offers_tools else Piece(body.content + rest.content)

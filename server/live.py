@@ -28,7 +28,8 @@ class LiveChoice:
     def __init__(self, chat: Chat) -> None:
         self._reasoning = ReasoningSplitter(chat.thinks_from_start())
         self._calls = ToolCallSplitter() if chat.offers_tools else None
-        self._tokens = ContentTokens(chat.model.engine.tokenizer) if chat.request.logprobs else None
+        tokens = ContentTokens(chat.model.engine.tokenizer, chat.request.top_logprobs or 0)
+        self._tokens = tokens if chat.request.logprobs else None
         self.begun = False
         """Whether any of it was shown."""
         self.called = False

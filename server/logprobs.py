@@ -25,6 +25,8 @@ class ContentTokens:
     """A sample's tokens on their way, laid along the bytes of its text."""
 
     tokenizer: Tokenizer
+    alternatives: int
+    """Shown of each token; a verifier may have asked for more of them."""
     _waiting: deque[_Placed] = field(default_factory=deque[_Placed])
     _end: int = 0
 
@@ -52,7 +54,7 @@ class ContentTokens:
 
     def _token(self, token_id: int, logprob: float, top: Sequence[tuple[int, float]]) -> TokenLogprob:
         own = self._entry(token_id, logprob)
-        alternatives = [self._entry(other, value) for other, value in top]
+        alternatives = [self._entry(other, value) for other, value in top[: self.alternatives]]
         return TokenLogprob(token=own.token, logprob=logprob, bytes=own.bytes, top_logprobs=alternatives)
 
     def _entry(self, token_id: int, logprob: float) -> TopLogprob:

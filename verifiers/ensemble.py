@@ -28,6 +28,10 @@ class Ensemble(VerifierConfig, frozen=True):
     members: Annotated[tuple["AnyVerifier", ...], Field(min_length=1, max_length=16)]
     """Any verifiers, each with its `weight`."""
 
+    @property
+    def top_logprobs(self) -> int:
+        return max(member.top_logprobs for member in self.members)
+
     def build(self, resources: Resources) -> "EnsembleVerifier":
         # Less time than the whole has, so that one that hangs is left out before all are cut off.
         lent = replace(resources, verifier_seconds=_MEMBERS_TIME * resources.verifier_seconds)

@@ -89,12 +89,12 @@ class Candidate:
     """As sampled, under the policy's tokenizer; None for a text from outside."""
     logprobs: tuple[float, ...] | None = None
     """Of each token under the policy, in nats."""
-    top_logprobs: tuple[tuple[tuple[int, float], ...], ...] = ()
-    """Of each token, the likeliest ones in its place as (token id, log-probability); empty where nobody asked."""
     finished: bool = True
     """It ended by itself; False when it was cut by length or is still a partial chain."""
     earlier: Verdict | None = None
     """What the same verifier said of a beginning of this candidate, so that it reads only what is new."""
+    top_logprobs: tuple[tuple[tuple[int, float], ...], ...] = ()
+    """Of each token, the likeliest ones in its place as (token id, log-probability); empty where nobody asked."""
 
     @property
     def evidence(self) -> tuple[float, ...]:
