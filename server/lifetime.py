@@ -25,6 +25,18 @@ async def while_connected(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
     return result
 
 
+async def ended_within(seconds: float, work: Coroutine[Any, Any, T]) -> T:
+    """The result of `work`, or DeadlineExceeded when it takes longer than `seconds`."""
+    timeout = asyncio.timeout(seconds)
+    try:
+        async with timeout:
+            return await work
+    except TimeoutError as error:
+        if not timeout.expired():
+            raise
+        raise _too_late(seconds) from error
+
+
 async def within(seconds: float, events: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
     """The events, or DeadlineExceeded when they take longer than `seconds` altogether."""
     deadline = asyncio.get_running_loop().time() + seconds
@@ -36,8 +48,7 @@ async def within(seconds: float, events: AsyncGenerator[T, None]) -> AsyncGenera
             except StopAsyncIteration:
                 return
             except TimeoutError as error:
-                message = f"The answer took longer than the {seconds:g} s that this server allows."
-                raise DeadlineExceeded(message) from error
+                raise _too_late(seconds) from error
             yield event
 
 
@@ -45,6 +56,10 @@ async def _until_disconnect(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
     raise ClientDisconnect
+
+
+def _too_late(seconds: float) -> DeadlineExceeded:
+    return DeadlineExceeded(f"The answer took longer than the {seconds:g} s that this server allows.")
 
 
 def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:

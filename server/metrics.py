@@ -26,6 +26,7 @@ class Metrics:
         self.latency = self._histogram("e2e_request_latency_seconds", "From arrival to the end of the answer")
         self.queue_time = self._histogram("request_queue_time_seconds", "From arrival to the start of the search")
         self.verifier_time = self._histogram("verifier_seconds", "One call of a verifier", "verifier")
+        self.verdicts = self._counter("verdicts", "Verdicts by whether anything was decided", "verifier", "status")
         self.success = self._counter("request_success", "Requests that were answered", "strategy")
         self.prompt_tokens = self._counter("prompt_tokens", "Prompt tokens of answered requests")
         self.generation_tokens = self._counter("generation_tokens", "Tokens of all candidates of answered requests")
@@ -111,6 +112,11 @@ class Meter:
             metrics.early_stops.labels(model).inc()
             metrics.tokens_saved.labels(model).inc(saved)
 
+    def judged(self, kind: str, verdicts: Sequence[Verdict]) -> None:
+        """What a verifier said."""
+        for verdict in verdicts:
+            self._metrics.verdicts.labels(self._model, kind, verdict.status).inc()
+
     @contextmanager
     def verifying(self, kind: str) -> Generator[None]:
         """Around one call of a verifier."""
@@ -137,7 +143,9 @@ class MeasuredVerifier:
 
     async def verify(self, problem: Problem, candidates: Sequence[Candidate]) -> list[Verdict]:
         with self._meter.verifying(self._kind):
-            return await self._verifier.verify(problem, candidates)
+            verdicts = await self._verifier.verify(problem, candidates)
+        self._meter.judged(self._kind, verdicts)
+        return verdicts
 
 
 def tokens_saved(width: int, candidates: Sequence[CandidateRecord]) -> float | None:

@@ -289,10 +289,25 @@ class VerdictReply(Reply):
 
     index: int
     score: float | None
+    """In [0, 1]; null when nothing could be decided, which is no score of 0."""
     passed: bool | None
+    """Of verifiers that accept or reject."""
     status: Literal["ok", "unavailable", "timeout"]
     reason: str
+    """What was found, or why nothing could be decided."""
+    answer: str | None
+    """What the candidate answers, in one spelling, where the verifier knows better than the text shows."""
     steps: list[float]
+
+
+class VerifyUsage(Reply):
+    """What a request for verdicts took."""
+
+    verdicts: int
+    undecided: int
+    """Verdicts that are none: their status is not `ok`."""
+    seconds: float
+    """From the request's arrival."""
 
 
 class VerdictList(Reply):
@@ -301,6 +316,25 @@ class VerdictList(Reply):
     object: Literal["list"] = "list"
     verifier: dict[str, Any]
     data: list[VerdictReply]
+    usage: VerifyUsage
+
+
+class VerdictGroup(Reply):
+    """The verdicts on the answers to one problem, in order."""
+
+    index: int
+    id: str | int | None
+    """As it was sent."""
+    verifier: dict[str, Any]
+    verdicts: list[VerdictReply]
+
+
+class VerdictGroups(Reply):
+    """The verdicts on many problems, in order."""
+
+    object: Literal["list"] = "list"
+    data: list[VerdictGroup]
+    usage: VerifyUsage
 
 
 class Tokens(Reply):

@@ -19,7 +19,6 @@ from deliberate.server.fields import SamplingRequest
 from deliberate.server.messages import ChatMessage
 from deliberate.server.settings import Effort
 from deliberate.server.tools import Tool, ToolChoice
-from deliberate.verifiers.registry import AnyVerifier
 
 
 def _read_strategy(value: Any, handler: Any) -> Strategy:
@@ -144,19 +143,6 @@ class ChatRequest(SamplingRequest):
         if None not in (limits := (self.max_tokens, self.max_completion_tokens)) and len(set(limits)) > 1:
             raise ValueError(f"max_tokens = {limits[0]} and max_completion_tokens = {limits[1]} differ; send one")
         return self
-
-
-class VerifyRequest(RequestBody):
-    """Texts to be judged."""
-
-    verifier: AnyVerifier
-    """Who judges: a kind, a config, or a list of configs with weights."""
-    messages: Annotated[list[ChatMessage], Field(min_length=1)]
-    """What was asked."""
-    candidates: Annotated[list[str], Field(min_length=1)]
-    """The answers to judge."""
-    model: str | None = None
-    """The model in question, for verifiers that ask one; default: the first that is served."""
 
 
 _ASKS = "A conversation's tokens always end by asking for the next answer."

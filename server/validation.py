@@ -53,7 +53,8 @@ def _path(detail: Mapping[str, Any], body: object) -> str:
             place = items[step] if step < len(items) else None
         elif isinstance(place, dict):
             fields = cast(dict[str, object], place)
-            if step in fields or number == len(steps) - 1:
+            absent = detail["type"] == "missing" and number == len(steps) - 1
+            if step in fields or absent:
                 path += f".{step}" if path else str(step)
                 place = fields.get(str(step))
     return path
