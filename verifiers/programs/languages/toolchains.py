@@ -1,0 +1,70 @@
+"""Compilers and interpreters of this machine, at work in boxes."""
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from deliberate.verifiers.programs.protocol import CompileError, Executable
+from deliberate.verifiers.sandbox.launching import PATH
+from deliberate.verifiers.sandbox.protocol import MIB, Limits, Outcome, SandboxUnavailable
+from deliberate.verifiers.sandbox.sandbox import Sandbox
+
+ARTIFACT_BYTES = 32 * MIB
+"""Of what a compiler may hand out."""
+_COMPLAINT_LINES, _COMPLAINT_BYTES = 8, 2_000
+_NOT_STARTED = (126, 127)
+"""Exit status of a shell that cannot start a program."""
+
+
+@dataclass(frozen=True, slots=True)
+class Toolchain:
+    """The programs that a language needs."""
+
+    programs: tuple[str, ...]
+    install: str
+    """What a person does to have them."""
+    path: str = PATH
+    """Where they are looked for: where programs in boxes look."""
+
+    def require(self) -> None:
+        """Raises SandboxUnavailable where a program is missing."""
+        missing = [name for name in self.programs if shutil.which(name, path=self.path) is None]
+        if missing:
+            raise SandboxUnavailable(f"{' and '.join(missing)} not found in {self.path or 'no folder'}; {self.install}")
+
+    async def compile(self, compiler: Executable, sandbox: Sandbox, limits: Limits) -> bytes:
+        """What the compiler hands out on its standard output.
+
+        Raises CompileError, and SandboxUnavailable where the compiler is missing or does not start.
+        """
+        self.require()
+        roomy = replace(limits, output_bytes=ARTIFACT_BYTES, disk_bytes=max(limits.disk_bytes, 256 * MIB))
+        outcome = await sandbox.run(compiler.job(roomy))
+        if outcome.ended != "exited":
+            raise CompileError(f"compiling ended by its limit of {_limit(outcome, roomy)}")
+        if outcome.code in _NOT_STARTED:
+            raise SandboxUnavailable(f"{self.programs[0]} does not start in a box: {_complaint(outcome)}")
+        if outcome.code != 0:
+            raise CompileError(_complaint(outcome) or f"the compiler ended with status {outcome.code}")
+        return outcome.stdout
+
+
+def in_shell(script: str, files: Mapping[str, bytes], executable: Executable | None = None) -> Executable:
+    """A script for sh beside those files, else like `executable`."""
+    return replace(executable or Executable(()), command=("sh", "-c", script), files=files)
+
+
+def _complaint(outcome: Outcome) -> str:
+    """The compiler's first lines: what comes later often follows from them."""
+    text = (outcome.stderr.strip() or outcome.stdout.strip())[:_COMPLAINT_BYTES].decode(errors="replace")
+    return "\n".join(text.splitlines()[:_COMPLAINT_LINES])
+
+
+def _limit(outcome: Outcome, limits: Limits) -> str:
+    amounts = {
+        "timeout": f"{limits.seconds:g} s",
+        "memory": f"{limits.memory_bytes // MIB} MiB of memory",
+        "output": f"{limits.output_bytes // MIB} MiB of output",
+        "disk": f"{limits.disk_bytes // MIB} MiB of files",
+    }
+    return amounts[outcome.ended]
