@@ -1,10 +1,11 @@
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
 
 import pytest
 
 from deliberate.engines.marks import MarkScorer
 from deliberate.engines.scripted import ScriptedEngine
 from deliberate.verifiers.protocol import Problem, Resources
+from deliberate.verifiers.sandbox.sandbox import Sandbox
 from deliberate.verifiers.workers import WorkerPool
 
 
@@ -16,10 +17,19 @@ def workers() -> Iterator[WorkerPool]:
 
 
 @pytest.fixture
-def resources(workers: WorkerPool) -> Resources:
+async def sandbox() -> AsyncGenerator[Sandbox]:
+    boxes = Sandbox()
+    yield boxes
+    await boxes.close()
+
+
+@pytest.fixture
+def resources(workers: WorkerPool, sandbox: Sandbox) -> Resources:
     engines = {"policy": ScriptedEngine(["ok"]), "scorer": ScriptedEngine(["ok"])}
     scorers = {"marks": MarkScorer(ScriptedEngine(["ok"]), *b"+-")}
-    return Resources(workers, engines, policy="policy", scorer="scorer", scorers=scorers, reward_model="marks")
+    return Resources(
+        workers, engines, policy="policy", scorer="scorer", scorers=scorers, reward_model="marks", sandbox=sandbox
+    )
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from deliberate.verifiers.registry import VERIFIERS, parse_verifier
 OPTIONS: dict[str, dict[str, Any]] = {
     "agent_format": {},
     "calculator": {},
+    "code": {"entry_point": "add", "tests": [{"input": [40, 2], "expected": 42}], "timeout_s": 1},
     "ensemble": {"members": ["calculator", {"kind": "regex", "pattern": "4", "weight": 3}]},
     "json": {"schema": {"type": "object", "required": ["answer"]}},
     "judge": {"mode": "yes_no"},
@@ -30,6 +31,7 @@ TEXTS = (
     "\ud800 \uff14\uff12 ½ \u202e 🧮 = \U0001d7dc\U0001d7da\x00",
     "<think>40 + 2 = 42",
     "x" * 5_000,
+    "```python\ndef add(a, b):\n    return a + b\n```",
 )
 
 kinds = pytest.mark.parametrize("kind", sorted(VERIFIERS))

@@ -36,7 +36,9 @@ class PythonPool:
 
     def __init__(self, boxes: Boxes, interpreter: Interpreter, driver: Path, width: int) -> None:
         self._boxes, self._interpreter = boxes, interpreter
-        self._driver = boxes.ground.add_program(driver).name
+        for program in driver.parent.glob("*.py"):  # What it imports stands beside it.
+            boxes.ground.add_program(program)
+        self._driver = driver.name
         self._free: asyncio.Queue[_ForkServer | Slot] = asyncio.Queue()
         for _ in range(width):
             self._free.put_nowait(boxes.ground.slot())

@@ -1,0 +1,1 @@
+"""Programs that run within boxes, on the standard library alone."""

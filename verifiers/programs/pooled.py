@@ -1,0 +1,120 @@
+"""Python programs in warm interpreters: a child for each, which answers one question after another."""
+
+import asyncio
+import json
+import secrets
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from deliberate.verifiers.programs.inside.plain import NotPlain
+from deliberate.verifiers.programs.protocol import CompileError, Raised, Reply, Returned, Stopped
+from deliberate.verifiers.programs.values import read_value
+from deliberate.verifiers.sandbox.pool import PythonChild
+from deliberate.verifiers.sandbox.protocol import MIB, Limits, Outcome
+from deliberate.verifiers.sandbox.sandbox import Sandbox
+
+ANSWERING = Path(__file__).parent / "inside" / "answering.py"
+LONGEST_REPLY = 4 << 20
+"""Bytes. What is longer is not read."""
+_PARSING = Limits(seconds=5.0, memory_bytes=512 * MIB)
+
+
+@dataclass(frozen=True, slots=True)
+class PythonProgram:
+    """A candidate's Python."""
+
+    sandbox: Sandbox
+    sources: tuple[str, ...]
+    """Ways to put it together; the first that parses counts."""
+
+    async def check(self) -> None:
+        """Raises CompileError where it does not parse, SandboxUnavailable."""
+        async with self.sandbox.python(ANSWERING, _PARSING) as child:
+            _checked(await Questions(child).ask({"parse": self.sources}, _PARSING.seconds), "parsed")
+
+    async def run(self, stdin: bytes, limits: Limits) -> Outcome:
+        """Run it once to its end. Raises SandboxUnavailable."""
+        async with self.sandbox.python(ANSWERING, limits) as child:
+            child.send_message(json.dumps({"run": self.sources}).encode())
+            child.send(stdin)
+            child.close_input()
+            return await child.outcome()
+
+    @asynccontextmanager
+    async def calls(self, function: str, limits: Limits) -> AsyncGenerator["FunctionCalls"]:
+        """Load it, to call that function. Raises CompileError, SandboxUnavailable."""
+        async with self.questions(limits) as questions:
+            yield FunctionCalls(questions)
+
+    @asynccontextmanager
+    async def questions(self, limits: Limits) -> AsyncGenerator["Questions"]:
+        """Load it, to ask what `inside/answering.py` can answer. Raises CompileError, SandboxUnavailable."""
+        async with self.sandbox.python(ANSWERING, limits) as child:
+            questions = Questions(child)
+            _checked(await questions.ask({"load": self.sources}, limits.seconds), "loaded")
+            yield questions
+
+
+class Questions:
+    """Asks a child, one question at a time. After a `Stopped` it answers nothing more."""
+
+    def __init__(self, child: PythonChild) -> None:
+        self._child = child
+
+    async def ask(self, question: Mapping[str, Any], seconds: float) -> dict[str, Any] | Stopped:
+        """The answer that bears this question's mark. Raises SandboxUnavailable."""
+        mark = secrets.token_hex(8)
+        self._child.send_message(json.dumps({"mark": mark, **question}).encode())
+        try:
+            line = await asyncio.wait_for(self._child.message(), seconds)
+        except TimeoutError:
+            return Stopped("timeout")
+        if not line:
+            return _stopped(await self._child.outcome())
+        try:
+            reply = read_value(line) if len(line) <= LONGEST_REPLY else None
+        except NotPlain:
+            reply = None
+        if isinstance(reply, dict) and reply.get("mark") == mark:
+            return reply
+        return Stopped("exited", "it wrote what is no answer to the question")
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionCalls:
+    """Calls of functions with plain data."""
+
+    questions: Questions
+
+    async def call(self, function: str, arguments: Sequence[object], seconds: float) -> Reply:
+        """Ask one question, and wait so long for its answer."""
+        said = await self.questions.ask({"target": {"name": function}, "arguments": arguments}, seconds)
+        if isinstance(said, Stopped):
+            return said
+        return Returned(said["value"]) if "value" in said else Raised(str(said.get("text", "")))
+
+
+def explained(stopped: Stopped) -> str:
+    """Why no answer came, in words."""
+    reasons = {
+        "timeout": "it took too long",
+        "memory": "it took too much memory",
+        "output": "it wrote too much",
+        "disk": "it filled its folder",
+    }
+    return reasons.get(stopped.ended) or stopped.text or "it ended"
+
+
+def _checked(said: dict[str, Any] | Stopped, wanted: str) -> None:
+    if isinstance(said, Stopped):
+        raise CompileError(explained(said))
+    if wanted not in said:
+        raise CompileError(str(said.get("syntax") or said.get("text")))
+
+
+def _stopped(outcome: Outcome) -> Stopped:
+    complaint = outcome.stderr[-500:].decode(errors="replace").strip().rpartition("\n")[2]
+    return Stopped(outcome.ended, complaint or f"it ended with status {outcome.code} instead of answering")
