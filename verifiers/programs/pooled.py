@@ -69,7 +69,8 @@ class Questions:
         mark = secrets.token_hex(8)
         self._child.send_message(json.dumps({"mark": mark, **question}).encode())
         try:
-            line = await asyncio.wait_for(self._child.message(), seconds)
+            async with asyncio.timeout(seconds):
+                line = await self._child.message()
         except TimeoutError:
             return Stopped("timeout")
         if not line:
