@@ -1,4 +1,4 @@
-"""`deliberate`: serve, ask, trace, eval, models, train. Nothing heavy is imported before a command needs it."""
+"""`deliberate`: serve, ask, trace, verify, eval, models, train. Nothing heavy is imported before a command needs it."""
 
 import typer
 
@@ -6,6 +6,7 @@ from deliberate.cli.ask import ask
 from deliberate.cli.models import models
 from deliberate.cli.serve import serve
 from deliberate.cli.trace import trace
+from deliberate.cli.verify import verify
 
 app = typer.Typer(
     name="deliberate",
@@ -25,6 +26,7 @@ _PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(serve)
 app.command()(ask)
 app.command()(trace)
+app.command()(verify)
 app.command()(models)
 
 

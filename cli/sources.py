@@ -64,10 +64,10 @@ async def from_server(
 ) -> AsyncGenerator[Chunk, None]:
     """Ask a running server. Raises InvalidRequest with its message when it refuses."""
     name = ""
-    async with _client(base_url, api_key) as client:
+    async with connected(base_url, api_key) as client:
         async with client.stream("POST", "chat/completions", json=body) as reply:
             if not reply.is_success:
-                raise InvalidRequest(_message(await reply.aread()))
+                raise InvalidRequest(refusal(await reply.aread()))
             async for line in reply.aiter_lines():
                 if (chunk := _chunk(line)) is not None:
                     name = chunk.get("deliberation", {}).get("id", name)
@@ -85,25 +85,33 @@ async def _last_chunk(client: httpx.AsyncClient, name: str) -> Chunk:
 
 async def fetch_trace(name: str, base_url: str, api_key: str) -> dict[str, Any]:
     """The trace of that id. Raises InvalidRequest with the server's message when it has none."""
-    async with _client(base_url, api_key) as client:
+    async with connected(base_url, api_key) as client:
         return await _trace(client, name)
 
 
 @asynccontextmanager
-async def _client(base_url: str, api_key: str) -> AsyncGenerator[httpx.AsyncClient, None]:
+async def connected(base_url: str, api_key: str) -> AsyncGenerator[httpx.AsyncClient, None]:
+    """A client of that server. Raises ServerUnreachable."""
     headers = {"authorization": f"Bearer {api_key}"}
     timeout = httpx.Timeout(600, connect=10)
     try:
         async with httpx.AsyncClient(base_url=f"{base_url.rstrip('/')}/", headers=headers, timeout=timeout) as client:
             yield client
     except httpx.HTTPError as error:
-        raise ServerUnreachable(f"No answer from {base_url}: {error}. `deliberate serve` starts one.") from error
+        raise unreachable(base_url, error) from error
+
+
+def unreachable(base_url: str, error: httpx.HTTPError) -> ServerUnreachable:
+    """What became of a request to that server."""
+    return ServerUnreachable(
+        f"No answer from {base_url}: {error or type(error).__name__}. `deliberate serve` starts one."
+    )
 
 
 async def _trace(client: httpx.AsyncClient, name: str) -> dict[str, Any]:
     reply = await client.get(f"deliberations/{quote(name, safe='')}")
     if not reply.is_success:
-        raise InvalidRequest(_message(reply.content))
+        raise InvalidRequest(refusal(reply.content))
     return reply.json()
 
 
@@ -117,7 +125,8 @@ def _chunk(line: str) -> Chunk | None:
     return chunk
 
 
-def _message(body: bytes) -> str:
+def refusal(body: bytes) -> str:
+    """A server's error message."""
     try:
         return str(json.loads(body)["error"]["message"])
     except (ValueError, KeyError, TypeError):

@@ -63,7 +63,7 @@ def load_models(
     source: ModelSource, options: EngineOptions = EMBEDDED, companion: EngineOptions = EMBEDDED
 ) -> list[ServedModel]:
     """The same, followed by the model's LoRA adapters, each under its own name."""
-    judge = None if source.companion is None else _load_companion(source.companion, companion)
+    judge = None if source.companion is None else load_companion(source.companion, companion)
     now = int(time.time())
     return [
         ServedModel(
@@ -120,7 +120,7 @@ def _load_embedded(path: str, options: EmbeddedOptions) -> Engine:
         raise InvalidRequest(f"{error} {alternatives()}", param="model") from error
 
 
-def _load_companion(path: str, options: EngineOptions) -> Scorer | RewardModel:
+def load_companion(path: str, options: EngineOptions = EMBEDDED) -> Scorer | RewardModel:
     """A reward model where it is one, else a language model that scores."""
     if _is_reward_model(path, options):
         return RewardModel(Path(path).name, _load_reward_model(path, options), _format(path, options))
