@@ -16,12 +16,11 @@ from deliberate.verifiers.agentjo.checking import check
 from deliberate.verifiers.agentjo.prompts import Asked, asked_in
 from deliberate.verifiers.offered_tools import OfferedTools
 from deliberate.verifiers.protocol import Candidate, Judges, Problem, Resources, Verdict, VerifierConfig
+from deliberate.verifiers.thinking import part_of
 from deliberate.verifiers.workers import WorkerLost, WorkerPool
 
 MAX_CHARACTERS = 200_000
 """Of a reply."""
-
-_OPEN, _CLOSE = "<think>", "</think>"
 
 
 class AgentFormat(VerifierConfig, frozen=True):
@@ -36,8 +35,8 @@ class AgentFormat(VerifierConfig, frozen=True):
     one_pass_suffices: ClassVar[bool] = True
 
     kind: Literal["agent_format"] = "agent_format"
-    partial_credit: bool = False
-    """Score a reply that does not pass by the share of its keys, or calls, that are right, instead of 0."""
+    credit: Literal["share", "all"] = "all"
+    """The score of a reply that does not pass: the share of its keys, or calls, that are right; or 0."""
     unvoted: Annotated[tuple[str, ...], Field(max_length=64)] = ("Observation", "Thoughts", "Current Subtask")
     """Keys in which documents may differ and still vote together, in `weighted_vote` and the like."""
     timeout_s: Annotated[FiniteFloat, Field(gt=0, le=30)] = 2.0
@@ -61,7 +60,7 @@ class AgentFormatVerifier:
         return list(await asyncio.gather(*(self._judge(problem, asked, candidate) for candidate in candidates)))
 
     async def _judge(self, problem: Problem, asked: Asked | None, candidate: Candidate) -> Verdict:
-        reply = content_of(candidate.text)
+        reply = part_of(candidate.text, "reply")
         if len(reply) > MAX_CHARACTERS:
             return Verdict.undecided(f"the reply has {len(reply)} characters, more than {MAX_CHARACTERS}")
         try:
@@ -78,7 +77,7 @@ class AgentFormatVerifier:
     def _verdict(self, found: Checked) -> Verdict:
         if found.complaint is None:
             return Verdict(1.0, True, reason="as asked", answer=found.answer)
-        share = found.right / found.of if self.config.partial_credit and found.of else 0.0
+        share = found.right / found.of if self.config.credit == "share" and found.of else 0.0
         return Verdict(share, False, reason=found.complaint[:300], answer=found.answer)
 
 
@@ -86,11 +85,3 @@ _NOTHING_ASKED = (
     "the request asks for no format that is known here: it holds no template of AgentJo's strict_json or parse_yaml, "
     "and no tools"
 )
-
-
-def content_of(text: str) -> str:
-    """What a client sees of a reply: all but a chain of thought at its beginning, which the prompt may have opened."""
-    before, closed, after = text.partition(_CLOSE)
-    if text.lstrip().startswith(_OPEN) or (closed and _OPEN not in before):
-        return after.lstrip()
-    return text

@@ -181,7 +181,7 @@ def test_delimiters_other_than_the_usual_are_recognised(delimiter: str) -> None:
 
 
 async def judge(resources: Resources, text: str, messages: Sequence[dict[str, Any]] = (), **fields: Any) -> Verdict:
-    options = {name: fields.pop(name) for name in ("partial_credit", "unvoted", "timeout_s") if name in fields}
+    options = {name: fields.pop(name) for name in ("credit", "unvoted", "timeout_s") if name in fields}
     verifier = parse_verifier({"kind": "agent_format", **options}).build(resources)
     (verdict,) = await verifier.verify(Problem(tuple(messages), **fields), [Candidate(text)])
     return verdict
@@ -223,12 +223,12 @@ class TestVerdicts:
     ) -> None:
         two_wrong = JSON_REPLY.replace("Positive", "Good").replace("3", "x")
         assert (await judge(resources, two_wrong, json_prompt)).score == 0.0
-        partial = await judge(resources, two_wrong, json_prompt, partial_credit=True)
+        partial = await judge(resources, two_wrong, json_prompt, credit="share")
         assert (partial.score, partial.passed) == (0.5, False)
         one_wrong = YAML_REPLY.replace("Score: 3", "Score: high")
-        assert (await judge(resources, one_wrong, yaml_prompt, partial_credit=True)).score == pytest.approx(8 / 9)
+        assert (await judge(resources, one_wrong, yaml_prompt, credit="share")).score == pytest.approx(8 / 9)
         one_more = YAML_REPLY.replace("Score: 3", "Score: 3\nMood: high")
-        assert (await judge(resources, one_more, yaml_prompt, partial_credit=True)).score == pytest.approx(9 / 10)
+        assert (await judge(resources, one_more, yaml_prompt, credit="share")).score == pytest.approx(9 / 10)
 
     async def test_documents_that_say_the_same_have_one_answer(
         self, resources: Resources, json_prompt: list[dict[str, str]], yaml_prompt: list[dict[str, str]]
@@ -400,7 +400,7 @@ class TestTools:
         plain = call("weather", {"city": "Rome", "days": 2})
         answers = {(await judge(resources, f"{text} so", tools=(WEATHER,))).answer for text in (spaced, plain)}
         assert len(answers) == 1 and None not in answers
-        half = await judge(resources, plain + call("weather", {}), tools=(WEATHER,), partial_credit=True)
+        half = await judge(resources, plain + call("weather", {}), tools=(WEATHER,), credit="share")
         assert (half.score, half.passed) == (0.5, False)
 
     @pytest.mark.parametrize("parameters", [{"$ref": "http://127.0.0.1:9/x.json"}, {"type": "strin"}])

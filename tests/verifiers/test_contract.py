@@ -15,12 +15,17 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "calculator": {},
     "code": {"entry_point": "add", "tests": [{"input": [40, 2], "expected": 42}], "timeout_s": 1},
     "ensemble": {"members": ["calculator", {"kind": "regex", "pattern": "4", "weight": 3}]},
+    "format": {},
     "json": {"schema": {"type": "object", "required": ["answer"]}},
     "judge": {"mode": "yes_no"},
+    "language_consistency": {"language": "en"},
+    "length": {"maximum": 20, "slack": 30, "unit": "words"},
     "likelihood": {},
     "reference": {"answer": "42"},
     "regex": {"pattern": "4.*2"},
     "reward_model": {"steps": True},
+    "rouge": {"reference": "40 + 2 = 42"},
+    "self_certainty": {"over": "tail"},
 }
 TEXTS = (
     "40 + 2 = 42\n<answer>42</answer>",
