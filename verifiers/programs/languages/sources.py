@@ -25,3 +25,16 @@ def names_of(source: str, function: str) -> tuple[str, ...]:
         if re.search(rf"\b{name}\b", source) is None:
             raise CompileError(f"there is no {name!r} in the program")
     return names
+
+
+_PART = "\n//// the next file of the program ////\n"
+
+
+def joined(*parts: str) -> str:
+    """Several files of one program as one text. A candidate that holds the mark between them parts only itself."""
+    return _PART.join(parts)
+
+
+def parted(source: str) -> list[str]:
+    """What `joined` put together."""
+    return source.split(_PART)
