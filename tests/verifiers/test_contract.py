@@ -21,6 +21,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "language_consistency": {"language": "en"},
     "length": {"maximum": 20, "slack": 30, "unit": "words"},
     "likelihood": {},
+    "prover": {"goal": "40 + 2 = 42"},
     "reference": {"answer": "42"},
     "regex": {"pattern": "4.*2"},
     "reward_model": {"steps": True},
