@@ -33,7 +33,7 @@ class Bubblewrap:
 
     def launch(self, job: Job, slot: Slot, kept: Sequence[int] = ()) -> Launch:
         """How the job is started; `kept` are open files that it inherits."""
-        filter_file = _in_memory("filter", seccomp.program(network=True))
+        filter_file = _in_memory("filter", seccomp.program(namespaces=True))
         sources = {name: _in_memory(name, content) for name, content in job.files.items()}
         placed = [word for name, source in sources.items() for word in ("--file", str(source), f"{WORK}/{name}")]
         limits = [f"--{name}={value}" for name, value in ulimits(job.limits).items()]
@@ -47,7 +47,8 @@ class Bubblewrap:
             *("--ro-bind", str(self.programs), PROGRAMS),
             *("--proc", "/proc", "--dev", "/dev", "--remount-ro", "/dev"),
             *("--size", str(job.limits.disk_bytes), "--tmpfs", WORK, *placed),
-            *("--symlink", WORK, "/tmp", "--remount-ro", "/"),
+            *(() if _lies_in(job, "/tmp/") else ("--symlink", WORK, "/tmp")),
+            *("--remount-ro", "/"),
             *("--seccomp", str(filter_file), "--chdir", WORK, "--clearenv"),
             *(word for item in environment(job, WORK).items() for word in ("--setenv", *item)),
             *("--", self.prlimit, *limits, "--", *job.command),
@@ -67,6 +68,11 @@ def _shown(path: str) -> tuple[str, ...]:
     if os.path.islink(path):
         return ("--symlink", os.readlink(path), path)
     return ("--ro-bind-try", path, path)
+
+
+def _lies_in(job: Job, folder: str) -> bool:
+    """Whether something that the job may read lies there: then it is no link to the work folder."""
+    return any(path.startswith(folder) for path in job.readable)
 
 
 def _in_memory(name: str, content: bytes) -> int:

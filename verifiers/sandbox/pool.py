@@ -28,6 +28,7 @@ _BOX = Limits(seconds=1e8, memory_bytes=1 << 40, disk_bytes=64 * MIB, processes=
 """Of the interpreter that forks; each child has limits of its own."""
 _READABLE = ("/usr/lib", "/lib", "/lib64", "/usr/local/lib", "/usr/share/zoneinfo", "/etc/ld.so.cache")
 _LARGEST_MESSAGE = 64 * MIB
+_SECONDS_TO_START = 30.0
 _SECONDS_TO_DIE = 2.0
 
 
@@ -48,8 +49,8 @@ class PythonPool:
         """A fresh child; leaving the context ends it. Raises SandboxUnavailable."""
         place = await self._free.get()
         try:
-            server = place if isinstance(place, _ForkServer) else self._start(place)
-        except SandboxUnavailable:
+            server = place if isinstance(place, _ForkServer) else await self._start(place)
+        except BaseException:
             self._free.put_nowait(place)
             raise
         child = server.fork(limits)
@@ -74,7 +75,7 @@ class PythonPool:
         finally:
             self._free.put_nowait(server if server.reusable else server.slot)
 
-    def _start(self, slot: Slot) -> "_ForkServer":
+    async def _start(self, slot: Slot) -> "_ForkServer":
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         programs = self._boxes.builder.programs_inside
         readable = json.dumps([*_READABLE, *self._interpreter.folders])
@@ -86,7 +87,13 @@ class PythonPool:
             except SandboxUnavailable:
                 ours.close()
                 raise
-        return _ForkServer(process, ours, slot)
+        server = _ForkServer(process, ours, slot)
+        try:
+            await server.ready()
+        except BaseException:
+            await asyncio.shield(server.close())
+            raise
+        return server
 
 
 class _ForkServer:
@@ -102,6 +109,19 @@ class _ForkServer:
         self._children: dict[int, PythonChild] = {}
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(control, self._read)
+        self._ready = asyncio.Event()
+        self._gone: asyncio.Task[None] | None = None
+
+    async def ready(self) -> None:
+        """Wait until it can fork. Raises SandboxUnavailable."""
+        try:
+            async with asyncio.timeout(_SECONDS_TO_START):
+                await self._ready.wait()
+        except TimeoutError as error:
+            raise SandboxUnavailable(f"the interpreter in the box did not start in {_SECONDS_TO_START:g} s") from error
+        if not self.reusable:
+            outcome = await self._process.outcome()
+            raise SandboxUnavailable(f"the interpreter in the box did not start: {outcome.stderr[-300:]!r}")
 
     def fork(self, limits: Limits) -> "PythonChild":
         """A child at work."""
@@ -148,14 +168,28 @@ class _ForkServer:
             message = b""
         if not message:
             self._loop.remove_reader(self._control)
-            self.lose("the interpreter in the box died")
+            self.reusable = False
+            self._ready.set()
+            self._gone = self._loop.create_task(self._tell_children())
             return
         said = json.loads(message)
+        if "ready" in said:
+            self._ready.set()
+            return
         if said["dirty"]:
             self.reusable = False
         child = self._children.pop(said["ended"], None)
         if child is not None:
             child.exited(said["code"])
+
+    async def _tell_children(self) -> None:
+        """What became of them with the box: where it broke a limit, that was their doing."""
+        outcome = await self._process.outcome()
+        if outcome.ended == "exited":
+            self.lose("the interpreter in the box died")
+        for child in self._children.values():
+            child.exited(outcome.code, outcome.ended)
+        self._children.clear()
 
 
 class PythonChild:
@@ -213,10 +247,11 @@ class PythonChild:
                 pass
         self._release()
 
-    def exited(self, code: int) -> None:
-        """The child is gone."""
+    def exited(self, code: int, ended: Ended = "exited") -> None:
+        """The child is gone, by itself or by a limit that it broke."""
         self._release()
         if not self._end.done():
+            self._ended = ended if self._ended == "exited" else self._ended
             self._end.set_result(code)
 
     def lost(self, why: str) -> None:

@@ -25,7 +25,7 @@ class SandboxConfig:
     """What the operator decides of boxes."""
 
     min_tier: Tier = Tier.B
-    """Programs run in no weaker box; where the host gives none, verdicts are `unavailable`. Tier D takes `unsafe` too."""
+    """Programs run in no weaker box; where the host gives none, verdicts are `unavailable`. D takes `unsafe` too."""
     unsafe: bool = False
     """Programs of strangers may run with no isolation at all, in tier D."""
     slots: int | None = None
@@ -101,7 +101,7 @@ class Sandbox:
 
     async def examine_all(self) -> tuple[Finding, ...]:
         """What the self-test finds of every tier, the strongest first."""
-        return tuple([await examine(tier, self._make(tier), self.config.python) for tier in Tier])
+        return tuple([await examine(tier, self.boxes_of(tier), self.config.python) for tier in Tier])
 
     async def close(self) -> None:
         """End everything that runs, and remove its files."""
@@ -116,14 +116,14 @@ class Sandbox:
         for tier in Tier:
             if tier.rank > self.config.min_tier.rank or (tier is Tier.D and not self.config.unsafe):
                 break
-            boxes = self._make(tier)
+            boxes = self.boxes_of(tier)
             findings.append(await examine(tier, boxes, self.config.python))
             if findings[-1].passed and isinstance(boxes, Boxes):
                 self._boxes = boxes
                 break
         self._findings = tuple(findings)
 
-    def _make(self, tier: Tier) -> Boxes | str:
+    def boxes_of(self, tier: Tier) -> Boxes | str:
         """Boxes of that tier, or what is missing here."""
         try:
             builder = self._builder(tier)

@@ -28,7 +28,8 @@ class Ground:
         self._next_uid = first_uid if os.geteuid() == 0 else None
         self._root = Path(tempfile.mkdtemp(prefix="deliberate-sandbox-"))
         self._root.chmod(0o711)
-        self._slots: list[Slot] = []
+        self.slots: list[Slot] = []
+        """All places there are."""
         self.inside = self._root / "inside"
         """The programs for inside of boxes, where every user can read them."""
         self.inside.mkdir()
@@ -46,18 +47,18 @@ class Ground:
     def slot(self) -> Slot:
         """A new place, whose user no other server on this host uses."""
         claim = self._claim_uid()
-        folder = self._root / f"slot-{len(self._slots)}"
+        folder = self._root / f"slot-{len(self.slots)}"
         folder.mkdir(mode=0o700)
         uid = None if claim is None else claim[0]
         if uid is not None:
             os.chown(folder, uid, uid)
         slot = Slot(uid, folder, None if claim is None else claim[1])
-        self._slots.append(slot)
+        self.slots.append(slot)
         return slot
 
     def close(self) -> None:
         """Give everything back. No box may stand here any more."""
-        for slot in self._slots:
+        for slot in self.slots:
             if slot._claim is not None:  # pyright: ignore[reportPrivateUsage]
                 slot._claim.close()  # pyright: ignore[reportPrivateUsage]
         shutil.rmtree(self._root, ignore_errors=True)

@@ -1,8 +1,10 @@
 """What a tree of processes, or a folder, takes up."""
 
+import errno
 import os
 from collections.abc import Iterator
 
+_BLOCK = 512
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -13,28 +15,21 @@ def resident_bytes(process: int) -> int:
 
 def exceeds(folder: str, size: int, entries: int) -> bool:
     """Whether the files beneath a folder take more bytes, or are more, than that; looks no further than it must."""
-    for found in _walk(folder):
-        entries -= 1
-        try:
-            size -= found.stat(follow_symlinks=False).st_blocks * 512
-        except OSError:  # Gone again.
-            continue
-        if size < 0 or entries < 0:
-            return True
-    return False
-
-
-def _walk(folder: str) -> Iterator[os.DirEntry[str]]:
     folders = [folder]
     while folders:
         try:
-            with os.scandir(folders.pop()) as entries:
-                for entry in entries:
-                    yield entry
+            with os.scandir(folders.pop()) as found:
+                for entry in found:
+                    entries -= 1
+                    size -= entry.stat(follow_symlinks=False).st_blocks * _BLOCK
+                    if size < 0 or entries < 0:
+                        return True
                     if entry.is_dir(follow_symlinks=False):
                         folders.append(entry.path)
-        except OSError:  # Gone again, or nested too deep for a path: such a folder holds entries enough.
-            continue
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:  # It nests deeper than any path reaches.
+                return True
+    return False
 
 
 def _tree(process: int) -> Iterator[int]:

@@ -2,9 +2,9 @@
 
 Called with the number of its control socket, the path of the driver (a module with `serve(channel)`), and what children
 may read, as JSON. Over the control socket (datagrams of JSON) it is told {"run": id, limits…} with four open files —
-standard input, output, error, and the channel — or {"kill": id}; it tells {"ended": id, "code": status, "dirty": …},
-where dirty means that the work folder is not empty any more. Imports nothing but the standard library and its
-neighbours.
+standard input, output, error, and the channel — or {"kill": id}; it tells {"ready": true} once it can fork, and
+{"ended": id, "code": status, "dirty": …}, where dirty means that the work folder is not empty any more. Imports nothing
+but the standard library and its neighbours.
 """
 
 import gc
@@ -40,6 +40,7 @@ def main(control: socket.socket, serve: Serve, readable: list[str]) -> None:
     closed = _Closed(readable, seccomp.program(single_process=_SOMEBODY), _address_space())
     poll = select.poll()
     poll.register(control, select.POLLIN)
+    control.send(json.dumps({"ready": True}).encode())
     while True:
         for number, _ in poll.poll():
             if number != control.fileno():

@@ -149,8 +149,10 @@ _OF_SINGLE_PROCESSES = frozenset(
     ]
 )
 """Denied, wholly or by their arguments, to programs that are one process and share their namespace of processes."""
-_OUTSIDE = frozenset({"socket"})
-"""Denied where the network is the host's."""
+_OF_NAMESPACES = frozenset(["socket", "shmget", "semget", "msgget", "mq_open", "setpriority", "ioprio_set"])
+"""Denied where network, shared memory and processes are the host's."""
+_OF_ONESELF = frozenset(["prlimit64", "sched_setparam", "sched_setscheduler", "sched_setaffinity", "sched_setattr"])
+"""Allowed there on oneself alone, which is process 0 to them."""
 
 _SIGNAL_OWNERS = {"fcntl": (8, 10, 15), "ioctl": (0x8901, 0x8902)}
 """F_SETOWN, F_SETSIG, F_SETOWN_EX, FIOSETOWN, SIOCSPGRP: through them the kernel signals others in one's place."""
@@ -158,11 +160,12 @@ _TERMINAL_INPUT = 0x5412
 """TIOCSTI types into the terminal of who started the program."""
 
 
-def program(*, network: bool = False, single_process: int | None = None) -> bytes:
+def program(*, namespaces: bool = False, single_process: int | None = None) -> bytes:
     """The filter, as an array of struct sock_filter.
 
-    `network`: the namespace holds no network of the host's, so sockets are allowed. `single_process`: id of the one
-    process that the caller is and stays; it may start threads and signal itself, and nothing else.
+    `namespaces`: network, shared memory and processes are the program's own, so there it may do as it likes.
+    `single_process`: id of the one process that the caller is and stays; it may start threads and signal itself, and
+    nothing else.
     Raises KeyError on machines that are neither x86_64 nor aarch64.
     """
     machine = platform.machine()
@@ -180,7 +183,7 @@ def program(*, network: bool = False, single_process: int | None = None) -> byte
     for name, numbers in _CALLS.items():
         number = numbers[column]
         if number is not None:
-            rule = _rule(name, network, single_process)
+            rule = _rule(name, namespaces, single_process)
             code += [_instruction(_JUMP_EQUAL, number, 0, len(rule)), *rule] if rule else []
     return b"".join([*code, _instruction(_RETURN, _ALLOW)])
 
@@ -195,7 +198,7 @@ def install(filter_program: bytes) -> None:
             raise OSError(ctypes.get_errno(), "prctl: the kernel has no filter of system calls")
 
 
-def _rule(name: str, network: bool, single_process: int | None) -> list[bytes]:
+def _rule(name: str, namespaces: bool, single_process: int | None) -> list[bytes]:
     """What a call meets once its number matched; empty for no objection. Ends with the call's number loaded again."""
     single = single_process is not None
     if name == "clone3":  # Its flags lie in memory, where no filter sees them; libraries then fall back on clone.
@@ -210,8 +213,11 @@ def _rule(name: str, network: bool, single_process: int | None) -> list[bytes]:
         return _unless_argument(0, (single_process,))
     if name == "prlimit64" and single_process is not None:
         return _unless_argument(0, (0, single_process))
-    allowed = (name in _OF_SINGLE_PROCESSES and not single) or (name in _OUTSIDE and network)
-    return [] if allowed else [_fail(errno.EPERM)]
+    if name in _OF_ONESELF and not single:
+        return [] if namespaces else _unless_argument(0, (0,))
+    if name in _OF_NAMESPACES:
+        return [] if namespaces and not single else [_fail(errno.EPERM)]
+    return [_fail(errno.EPERM)] if single or name not in _OF_SINGLE_PROCESSES else []
 
 
 def _when_set(bits: int) -> list[bytes]:
