@@ -226,7 +226,7 @@ class TestBestOfN:
 
     async def test_needs_a_verifier(self) -> None:
         engine = ScriptedEngine(["a"])
-        with pytest.raises(InvalidRequest, match=r"'best_of_n' needs a verifier.*calculator, ensemble, json"):
+        with pytest.raises(InvalidRequest, match=r"'best_of_n' needs a verifier.*agent_format, calculator, .*json"):
             await search(BestOfN(n=2), engine)
         assert engine.calls == []
 

@@ -13,11 +13,14 @@ from agentjo import Agent, Function, parse_yaml, strict_json
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from deliberate.engines.scripted import Reply
 from deliberate.verifiers.agentjo.checked import Checked
 from deliberate.verifiers.agentjo.checking import check
 from deliberate.verifiers.agentjo.prompts import asked_in
 from deliberate.verifiers.protocol import Candidate, Problem, Resources, Verdict
 from deliberate.verifiers.registry import parse_verifier
+
+from ..server.support import Live, live
 
 JSON_FIELDS: dict[str, Any] = {
     "Sentiment": "type: Enum['Positive', 'Negative']",
@@ -326,6 +329,45 @@ class TestAgent:
         answers = [(await judge(resources, text, prompt)).answer for text in texts]
         assert answers[0] == answers[1] == '{"Equipped Function Name": "add"}'
         assert answers[2] != answers[0]
+
+
+class TestInSearch:
+    """Over a real socket."""
+
+    @staticmethod
+    def ask(server: Live, messages: list[dict[str, str]], **fields: Any) -> dict[str, Any]:
+        return server.chat(messages=messages, **fields).json()
+
+    @pytest.fixture
+    def prompt(self) -> list[dict[str, str]]:
+        return theirs(parse_yaml, {"Thoughts": "why", "Score": "int"}, "")[0]
+
+    def test_documents_vote_and_broken_ones_do_not(self, prompt: list[dict[str, str]]) -> None:
+        texts = ["Thoughts: a\nScore: 7", "Score: 7\nThoughts: b", "Thoughts: c\nScore: 9", *["Score: nine"] * 4]
+        with live(texts) as server:
+            reply = self.ask(server, prompt, model="tiny:weighted-vote-7@agent_format")
+        assert reply["choices"][0]["message"]["content"] == texts[0]
+
+    def test_a_stream_ends_with_the_first_that_passes(self, prompt: list[dict[str, str]]) -> None:
+        good = "Thoughts: a\nScore: 7"
+        with live(["no", good, Reply("x" * 3000, seconds_per_token=0.001)]) as server:
+            body = {"model": "tiny:best-of-3@agent_format", "messages": prompt, "stream": True}
+            with server.http.stream("POST", "/v1/chat/completions", json=body) as stream:
+                lines = [json.loads(line[6:]) for line in stream.iter_lines() if line.startswith("data: {")]
+        assert "".join(c["delta"].get("content") or "" for line in lines for c in line["choices"]) == good
+        assert server.engine.stats.running == 0
+
+    def test_a_cold_request_is_warmed(self, prompt: list[dict[str, str]]) -> None:
+        with live(["Thoughts: a\nScore: 7"]) as server:
+            reply = self.ask(server, prompt, model="tiny:best-of-2@agent_format", temperature=0)
+            assert server.engine.calls[-1].sampling.temperature == 0.6
+        assert "stopped after" in reply["deliberation"]["reason"]
+
+    def test_without_a_template_the_reply_says_what_could_not_be_verified(self) -> None:
+        with live(["4", "5", "5"]) as server:
+            reply = self.ask(server, [{"role": "user", "content": "?"}], model="tiny:best-of-3@agent_format")
+        assert reply["choices"][0]["message"]["content"] == "5"
+        assert "no template of AgentJo's" in str(reply["deliberation"])
 
 
 WEATHER = {
