@@ -62,7 +62,7 @@ class BoxedProcess:
         self._stdin.end()
 
     async def line(self) -> bytes:
-        """The next whole line of its standard output, without its end; empty once it has ended and no line is left."""
+        """The next line of its standard output that is not empty, without its end; empty once no more will come."""
         return await self._stdout.line()
 
     async def outcome(self) -> Outcome:

@@ -78,11 +78,14 @@ class Capture:
         return line
 
     async def line(self) -> bytes:
-        """Wait for the next whole line; empty once the pipe is at its end and no line is left."""
-        while (line := self.take_line()) is None and self._open:
-            self._changed.clear()
-            await self._changed.wait()
-        return line or b""
+        """Wait for the next whole line that is not empty; empty once the pipe is at its end and no line is left."""
+        while not (line := self.take_line()):
+            if line is None and not self._open:
+                return b""
+            if line is None:
+                self._changed.clear()
+                await self._changed.wait()
+        return line
 
     def close(self) -> None:
         """Read what is there, then no more."""

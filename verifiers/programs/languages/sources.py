@@ -10,7 +10,7 @@ _NAME = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)?", re.ASCII)
 
 def driver(name: str) -> str:
     """A text of the folder `drivers`."""
-    return resources.files(__package__).joinpath("drivers", name).read_text(encoding="utf-8")
+    return resources.files(__name__.rpartition(".")[0]).joinpath("drivers", name).read_text(encoding="utf-8")
 
 
 def names_of(source: str, function: str) -> tuple[str, ...]:
