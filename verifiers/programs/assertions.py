@@ -9,7 +9,7 @@ import json
 import secrets
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,14 @@ from deliberate.verifiers.programs.calling import MOST_STOPS
 from deliberate.verifiers.programs.inside.plain import NotPlain
 from deliberate.verifiers.programs.pooled import PythonProgram, Questions, explained
 from deliberate.verifiers.programs.protocol import CompileError, Program, Stopped, Unsupported
-from deliberate.verifiers.programs.results import Found, TestLimits
+from deliberate.verifiers.programs.results import Found, TestLimits, shown
 from deliberate.verifiers.programs.values import read_value
 from deliberate.verifiers.sandbox.pool import PythonChild
-from deliberate.verifiers.sandbox.protocol import MIB
+from deliberate.verifiers.sandbox.protocol import MIB, Limits
 
 TESTING = Path(__file__).parent / "inside" / "testing.py"
+_TESTS = Limits(seconds=3600.0, memory_bytes=512 * MIB)
+_SLACK_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +49,38 @@ class Assertions:
     async def _judge_python(self, program: PythonProgram, limits: TestLimits, first_decides: bool) -> Found:
         # First the tests' process and then the candidate's, here as everywhere: two who wait for each other's would
         # wait for ever.
-        patience = replace(limits.box(2 * limits.total_seconds), memory_bytes=max(limits.memory_bytes, 256 * MIB))
-        async with program.sandbox.python(TESTING, patience) as tester, Respondent(program, limits) as candidate:
+        async with program.sandbox.python(TESTING, _TESTS) as tester, Respondent(program, limits) as candidate:
             mark = secrets.token_hex(8)
             task = {"mark": mark, "tests": self.source, "prefix": self.prefix, "entry_point": self.entry_point}
             tester.send_message(json.dumps({**task, "all": first_decides}).encode())
-            while True:
-                said = await _listen(tester)
-                if "ask" not in said:
-                    return _found(said, mark, candidate)
+            patience = Patience(limits.total_seconds + _SLACK_SECONDS)
+            while "ask" in (said := await patience.listen(tester)):
                 tester.send_message(json.dumps(await candidate.answer(said["ask"])).encode())
+            return _found(said, mark, candidate)
+
+
+class Patience:
+    """How long tests may take for themselves, the candidate's time and the wait for it apart."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+
+    async def listen(self, tester: PythonChild) -> dict[str, Any]:
+        """What the tests say next. Raises SandboxUnavailable, and Unsupported where they say nothing more."""
+        clock = asyncio.get_running_loop().time
+        start = clock()
+        try:
+            async with asyncio.timeout(self._seconds):
+                line = await tester.message()
+        except TimeoutError:
+            raise Unsupported("the tests took too long, not counting what they test") from None
+        self._seconds -= clock() - start
+        try:
+            return dict(read_value(line))
+        except (NotPlain, TypeError, ValueError):
+            outcome = await tester.outcome()
+            complaint = shown(outcome.stderr[-300:].decode(errors="replace").strip())
+            raise Unsupported(f"the tests ended by {outcome.ended}, status {outcome.code}: {complaint}") from None
 
 
 class Respondent(AsyncExitStack):
@@ -109,19 +133,6 @@ class Respondent(AsyncExitStack):
 
     def _left(self) -> float:
         return self._end - self._clock()
-
-
-async def _listen(tester: PythonChild) -> dict[str, Any]:
-    line = await tester.message()
-    try:
-        said = read_value(line)
-    except NotPlain:
-        said = None
-    if not isinstance(said, dict):
-        outcome = await tester.outcome()
-        complaint = outcome.stderr[-300:].decode(errors="replace").strip()
-        raise Unsupported(f"the tests ended by {outcome.ended}, status {outcome.code}: {complaint}")
-    return said
 
 
 def _found(said: Mapping[str, Any], mark: str, candidate: Respondent) -> Found:
