@@ -71,7 +71,7 @@ class Coq(Prover):
         if outcome.ended == "timeout":
             raise Undecidable(f"Coq did not read the goal in {bench.limits.seconds:g} s", "timeout")
         if not outcome.succeeded:
-            raise Undecidable(f"Coq does not accept the goal itself: {reports.failure(outcome)}")
+            raise Undecidable(f"Coq does not accept the goal itself: {reports.complaint(outcome)}")
         return _Goal(tools, statement, outcome.stdout)
 
 
@@ -154,9 +154,9 @@ class _Goal:
         checked = await self.tools.check(_CHECK.format(name=self.statement.name), files)
         if checked.ended == "timeout":
             raise Undecidable(f"the proof was not checked in {self.tools.bench.limits.seconds:g} s", "timeout")
-        complaint = reports.complaint(checked, self.statement.axioms)
+        objection = reports.objection(checked, self.statement.axioms)
         steps = (True,) * len(source.steps)
-        return Ruling(complaint is None, complaint or "the proof is accepted", None, steps)
+        return Ruling(objection is None, objection or "the proof is accepted", None, steps)
 
     def _source(self, script: Script, footer: str = "", closed: bool = False) -> Source:
         code = script.code
@@ -180,7 +180,7 @@ class _Goal:
 def _refused(source: Source, outcome: Outcome) -> Ruling:
     offset = reports.error_offset(outcome, source.text)
     steps = () if offset is None else source.before(offset)
-    reason = reports.failure(outcome)
+    reason = reports.complaint(outcome)
     if steps and not steps[-1]:
         reason = f"sentence {len(steps)}: {reason}"
     return Ruling(False, reason, steps=steps)

@@ -4,10 +4,8 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from deliberate.verifiers.provers.reasons import SHOWN, failure, shown
 from deliberate.verifiers.sandbox.protocol import Outcome
-
-SHOWN = 200
-"""Characters of what Coq said that a reason repeats."""
 
 _ERROR = re.compile(
     r'(?:^File "\./\w+\.v", line (?P<line>\d+), characters (?P<column>\d+)-\d+:\n)?^Error:\s*(?P<text>.*)\Z',
@@ -39,19 +37,10 @@ def after_mark(outcome: Outcome, mark: str) -> End | None:
     return End(goals, "(given up)" in rest, "There are pending proofs" in rest)
 
 
-def failure(outcome: Outcome) -> str:
+def complaint(outcome: Outcome) -> str:
     """Why a file was not compiled, for people."""
-    match outcome.ended:
-        case "timeout":
-            return f"no end after {outcome.seconds:.0f} s"
-        case "memory":
-            return "it took more memory than allowed"
-        case "output" | "disk":
-            return "it wrote more than allowed"
-        case "exited":
-            found = _last_error(outcome)
-            said = found["text"] if found else _said(outcome)[-SHOWN:]
-            return shown(said) if said.strip() else f"Coq ended with status {outcome.code}"
+    found = _last_error(outcome)
+    return failure(outcome, found["text"] if found else _said(outcome)[-SHOWN:], "Coq")
 
 
 def is_syntax_error(outcome: Outcome) -> bool:
@@ -72,14 +61,14 @@ def error_offset(outcome: Outcome, text: str) -> int | None:
     return sum(len(line) + 1 for line in lines[: int(found["line"]) - 1]) + int(found["column"])
 
 
-def complaint(outcome: Outcome, axioms: Sequence[str]) -> str | None:
+def objection(outcome: Outcome, axioms: Sequence[str]) -> str | None:
     """Why the check does not accept a proof; None when it does."""
     output = outcome.stdout.decode(errors="replace")
     assumed, summed_up, summary = output.partition(_SUMMARY)
     if not outcome.succeeded:
         if assumed.strip():
             return f"coqchk refuses the compiled proof: {shown(output[-SHOWN:])}"
-        return failure(outcome)
+        return complaint(outcome)
     if not summed_up or "* Theory: Set is predicative\n" not in summary:
         return f"the check said something else than expected: {shown(output)}"
     unproved = sorted({line.strip() for line in summary.split("\n") if line.strip().startswith(_OWN)})
@@ -107,12 +96,6 @@ def _allowed(name: str, axioms: Sequence[str]) -> bool:
     if name.startswith(_GIVEN):
         return True
     return any(f".{name}".endswith(f".{axiom}") or f".{axiom}".endswith(f".{name}") for axiom in axioms)
-
-
-def shown(text: str) -> str:
-    """In one short line."""
-    line = " ".join(text.split())
-    return repr(line if len(line) <= SHOWN else line[:SHOWN] + "…")
 
 
 def _said(outcome: Outcome) -> str:

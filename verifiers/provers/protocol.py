@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal, Protocol
 
 from deliberate.verifiers.protocol import Judges
@@ -69,6 +69,10 @@ class Bench:
 
     boxes: Boxes
     limits: Limits
+
+    def reserving(self, address_space_bytes: int) -> Limits:
+        """The limits for programs that reserve more address space than they use."""
+        return replace(self.limits, address_space_bytes=address_space_bytes)
 
 
 class Opened(Protocol):
