@@ -1,10 +1,12 @@
 """The models a server serves, and how a request's `model` finds one."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from deliberate.engines.errors import EngineStopped, Overloaded, UnknownName
 from deliberate.engines.protocol import Engine, TokenScorer
+from deliberate.verifiers.browser.pool import BrowserPool
 from deliberate.verifiers.protocol import STEP_SEPARATOR, Resources, VerifierConfig
 from deliberate.verifiers.sandbox.sandbox import Sandbox
 from deliberate.verifiers.workers import WorkerPool
@@ -75,12 +77,14 @@ class Pool:
         workers: WorkerPool,
         sandbox: Sandbox | None = None,
         verifier_seconds: float = 300.0,
+        browsers: BrowserPool | None = None,
     ) -> None:
         assert models, "a server serves at least one model"
         self.models = {model.name: model for model in models}
         self._workers = workers
         self._verifier_seconds = verifier_seconds
         self.sandbox = sandbox or Sandbox()
+        self._browsers = browsers or BrowserPool()
         self._engines = {name: engine for model in models for name, engine in model.engines.items()}
         self._scorers = {name: scorer for model in models for name, scorer in model.scorers.items()}
         companions = [companion for model in models for companion in (model.scorer, model.reward_model)]
@@ -119,6 +123,7 @@ class Pool:
             step_separator=model.step_separator,
             sandbox=self.sandbox,
             verifier_seconds=self._verifier_seconds,
+            browsers=self._browsers,
         )
 
     def check_alive(self) -> None:
@@ -127,8 +132,9 @@ class Pool:
             model.check_alive()
 
     async def close(self) -> None:
-        """Stop all engines and workers."""
+        """Stop all engines, workers and browsers."""
         for engine in [*self._engines.values(), *self._scorers.values()]:
             await engine.close()
         await self.sandbox.close()
         self._workers.close()
+        await asyncio.to_thread(self._browsers.close)

@@ -92,7 +92,8 @@ def _held(event: Event) -> int:
         case Expanded(_, _, held) | Streamed(_, held):
             return _held_by(held)
         case Scored(_, verdict):
-            return len(verdict.reason) + _TOKEN_BYTES * len(verdict.steps)
+            attached = sum(len(attachment.data_url) for attachment in verdict.attachments)
+            return len(verdict.reason) + _TOKEN_BYTES * len(verdict.steps) + attached
         case _:
             return 0
 

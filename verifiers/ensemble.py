@@ -116,4 +116,7 @@ def _combined(columns: list[_Column], silent: list[_Column], row: int) -> Verdic
     score = sum(config.weight / total * (verdict.score or 0.0) for config, verdict in verdicts)
     opinions = [verdict.passed for _, verdict in verdicts if verdict.passed is not None]
     reasons = [f"{config.kind}: {verdict.reason or f'{verdict.score:.3g}'}" for config, verdict in verdicts]
-    return Verdict(min(1.0, score), all(opinions) if opinions else None, (), "; ".join(reasons + notes))
+    # Members that looked at the same thing show the same picture.
+    shown = tuple(dict.fromkeys(attachment for _, verdict in verdicts for attachment in verdict.attachments))
+    passed = all(opinions) if opinions else None
+    return Verdict(min(1.0, score), passed, (), "; ".join(reasons + notes), attachments=shown)

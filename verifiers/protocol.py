@@ -4,6 +4,7 @@ A verifier that could not decide says `unavailable` or `timeout`. That is never 
 """
 
 from abc import ABC, abstractmethod
+from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -12,6 +13,7 @@ from typing import Annotated, Any, ClassVar, Literal, Protocol
 from pydantic import BaseModel, Field, FiniteFloat
 
 from deliberate.engines.protocol import Engine, Message, TokenScorer
+from deliberate.verifiers.browser.pool import BrowserPool
 from deliberate.verifiers.sandbox.sandbox import Sandbox
 from deliberate.verifiers.workers import WorkerPool
 
@@ -51,6 +53,30 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True)
+class Attachment:
+    """Something to look at that a verifier made, such as a screenshot. Small: traces keep it."""
+
+    name: str
+    data_url: str = field(repr=False)
+    """`data:image/jpeg;base64,…`"""
+
+    @classmethod
+    def of(cls, name: str, media_type: str, content: bytes) -> "Attachment":
+        """From the bytes of a file."""
+        return cls(name, f"data:{media_type};base64,{b64encode(content).decode()}")
+
+    @property
+    def media_type(self) -> str:
+        """What kind of file it is, such as `image/jpeg`."""
+        return self.data_url.partition(":")[2].partition(";")[0]
+
+    @property
+    def content(self) -> bytes:
+        """The bytes of the file. Raises ValueError for a URL that holds none."""
+        return b64decode(self.data_url.partition(";base64,")[2], validate=True)
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """What a verifier says of one candidate."""
 
@@ -68,6 +94,8 @@ class Verdict:
     answer: str | None = None
     """What the candidate answers, where the verifier knows better than the text shows, such as the behaviour of a
     program: candidates with equal ones vote together."""
+    attachments: tuple[Attachment, ...] = ()
+    """What else there is to see of it."""
 
     @classmethod
     def decided(cls, passed: bool, reason: str = "", steps: tuple[float, ...] = ()) -> "Verdict":
@@ -135,6 +163,8 @@ class Resources:
     """Boxes for programs that nobody trusts."""
     verifier_seconds: float = 300.0
     """Longest that one call of a verifier may take."""
+    browsers: BrowserPool | None = None
+    """Browsers that show web pages; None where there are none to lend."""
 
 
 class VerifierConfig(BaseModel, ABC, frozen=True, extra="forbid", use_attribute_docstrings=True):

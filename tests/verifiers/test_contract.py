@@ -24,6 +24,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "prover": {"goal": "40 + 2 = 42"},
     "reference": {"answer": "42"},
     "regex": {"pattern": "4.*2"},
+    "render": {"parts": {"performance": 0}},
     "reward_model": {"steps": True},
     "rouge": {"reference": "40 + 2 = 42"},
     "self_certainty": {"over": "tail"},
