@@ -7,12 +7,13 @@ target language. Models that reason for long mix languages.
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Literal
 
 from pydantic import Field, FiniteFloat, StringConstraints
 
 from deliberate.engines.protocol import Message
 from deliberate.verifiers.languages import UnknownLanguage, share_of
+from deliberate.verifiers.messages import text_of
 from deliberate.verifiers.protocol import Candidate, Judges, Problem, Resources, Verdict, VerifierConfig
 from deliberate.verifiers.thinking import Part, part_of
 from deliberate.verifiers.workers import WorkerLost, WorkerPool
@@ -66,8 +67,4 @@ class LanguageConsistencyVerifier:
 
 
 def _last_question(messages: Sequence[Message]) -> str:
-    content = next((m.get("content") for m in reversed(messages) if m.get("role") == "user"), "")
-    if isinstance(content, list):
-        parts = (cast(dict[str, Any], part) for part in cast(list[Any], content) if isinstance(part, dict))
-        return " ".join(str(part.get("text", "")) for part in parts)
-    return str(content or "")
+    return next((text_of(message) for message in reversed(messages) if message.get("role") == "user"), "")

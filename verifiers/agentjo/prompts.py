@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Literal
 
 from deliberate.engines.protocol import Message
 from deliberate.verifiers.agentjo import json_template, yaml_template
+from deliberate.verifiers.messages import text_of
 
 MAX_CHARACTERS = 200_000
 """Of a template or a list of functions."""
@@ -26,7 +27,7 @@ class Asked:
 
 def asked_in(messages: Sequence[Message]) -> Asked | None:
     """What the conversation asks for; None where no template of AgentJo's is found."""
-    texts = [_text(message) for message in _by_authority(messages)]
+    texts = [text_of(message) for message in _by_authority(messages)]
     for text in texts:
         for form, begin, end in _marks():
             template = _between(text, begin, end)
@@ -45,14 +46,6 @@ def _by_authority(messages: Sequence[Message]) -> list[Message]:
     """System messages, where AgentJo puts its templates, then the user's, the newest first."""
     system = [m for m in messages if m.get("role") in ("system", "developer")]
     return [*system, *(m for m in reversed(messages) if m.get("role") == "user")]
-
-
-def _text(message: Message) -> str:
-    content = message.get("content")
-    if isinstance(content, str):
-        return content
-    parts = cast(list[Any], content) if isinstance(content, list) else []
-    return "".join(str(cast(dict[str, Any], part).get("text", "")) for part in parts if isinstance(part, dict))
 
 
 def _functions(texts: Sequence[str]) -> str | None:
