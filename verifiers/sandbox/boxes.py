@@ -2,7 +2,7 @@
 
 import asyncio
 import subprocess
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 
 from deliberate.verifiers.sandbox.launching import Builder
@@ -24,6 +24,7 @@ class Boxes:
         self._free: asyncio.Queue[Slot] = asyncio.Queue()
         for _ in range(width):
             self._free.put_nowait(ground.slot())
+        self._cleaning: set[asyncio.Task[None]] = set()
 
     @property
     def tier(self) -> Tier:
@@ -40,7 +41,7 @@ class Boxes:
             finally:
                 await process.close()
         finally:
-            await asyncio.shield(self._clean(slot))
+            self.clean(slot, lambda: self._free.put_nowait(slot))
 
     async def run(self, job: Job) -> Outcome:
         """Run a program to its end. Raises SandboxUnavailable."""
@@ -55,15 +56,22 @@ class Boxes:
         launch = self.builder.launch(job, slot, kept)
         return BoxedProcess(launch, job.limits, lambda: exceeds(folder, size, _MOST_FILES))
 
-    async def empty(self, slot: Slot) -> None:
-        """Remove what a program left in the slot's folder."""
-        await asyncio.to_thread(_empty, slot)
+    def clean(self, slot: Slot, then: Callable[[], None]) -> None:
+        """Remove what a program left in the slot's folder, then go on; nobody else waits for that."""
 
-    async def _clean(self, slot: Slot) -> None:
-        try:
-            await self.empty(slot)
-        finally:
-            self._free.put_nowait(slot)
+        async def clean() -> None:
+            try:
+                await asyncio.to_thread(_empty, slot)
+            finally:
+                then()
+
+        task = asyncio.create_task(clean())
+        self._cleaning.add(task)
+        task.add_done_callback(self._cleaning.discard)
+
+    async def close(self) -> None:
+        """Wait until all folders are clean."""
+        await asyncio.gather(*self._cleaning)
 
 
 def _empty(slot: Slot) -> None:

@@ -53,7 +53,11 @@ class PythonPool:
         except BaseException:
             self._free.put_nowait(place)
             raise
-        child = server.fork(limits)
+        try:
+            child = server.fork(limits)
+        except OSError as error:
+            self._free.put_nowait(server)
+            raise SandboxUnavailable(f"no child could be started in the box: {error}") from error
         try:
             yield child
         finally:
@@ -67,13 +71,12 @@ class PythonPool:
                 await place.close()
 
     async def _return(self, server: "_ForkServer", child: "PythonChild") -> None:
-        try:
-            await child.close()
-            if not server.reusable:
-                await server.close()
-                await self._boxes.empty(server.slot)
-        finally:
-            self._free.put_nowait(server if server.reusable else server.slot)
+        await child.close()
+        if server.reusable:
+            self._free.put_nowait(server)
+        else:
+            await server.close()
+            self._boxes.clean(server.slot, lambda: self._free.put_nowait(server.slot))
 
     async def _start(self, slot: Slot) -> "_ForkServer":
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)

@@ -107,6 +107,8 @@ class Sandbox:
         """End everything that runs, and remove its files."""
         for pool in self._pools.values():
             await pool.close()
+        if self._boxes is not None:
+            await self._boxes.close()
         if self._ground is not None:
             await asyncio.to_thread(self._ground.close)
 
