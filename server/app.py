@@ -22,6 +22,7 @@ from deliberate.server.serving import Pool, ServedModel
 from deliberate.server.settings import Settings
 from deliberate.server.state import Server
 from deliberate.server.verifier_settings import default_verifier
+from deliberate.verifiers.sandbox.sandbox import Sandbox
 from deliberate.verifiers.workers import WorkerPool
 
 _ERRORS: dict[int | str, dict[str, Any]] = {
@@ -36,7 +37,7 @@ def create_app(settings: Settings, served: Sequence[ServedModel]) -> FastAPI:
     Raises InvalidRequest when the configured strategies or verifier cannot run.
     """
     ready = [replace(model, default_verifier=default_verifier(settings, model)) for model in served]
-    pool = Pool(ready, WorkerPool(), verifier_seconds=settings.verifier_timeout_seconds)
+    pool = Pool(ready, WorkerPool(), Sandbox(settings.sandbox), verifier_seconds=settings.verifier_timeout_seconds)
     server = Server.of(settings, pool)
 
     @asynccontextmanager

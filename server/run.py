@@ -12,6 +12,8 @@ from deliberate.server.app import create_app
 from deliberate.server.serving import ServedModel
 from deliberate.server.settings import Settings
 
+_logger = logging.getLogger("uvicorn.sandbox")
+
 
 def serve(settings: Settings, models: Sequence[ServedModel], ready: Callable[[str], None]) -> None:
     """Serve until SIGTERM or SIGINT; then running requests may take `drain_timeout_seconds` longer.
@@ -27,9 +29,10 @@ class AnnouncedServer(uvicorn.Server):
     """A server that says where it listens."""
 
     def __init__(self, settings: Settings, models: Sequence[ServedModel], ready: Callable[[str], None]) -> None:
+        self._app = create_app(settings, models)
         super().__init__(
             uvicorn.Config(
-                create_app(settings, models),
+                self._app,
                 host=settings.host,
                 port=settings.port,
                 root_path=settings.root_path,
@@ -44,11 +47,17 @@ class AnnouncedServer(uvicorn.Server):
         logging.getLogger("uvicorn.error").setLevel(max(logging.WARNING, logging.getLogger("uvicorn.error").level))
         self._settings = settings
         self._ready = ready
+        self._examining: asyncio.Task[None] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
             self._ready(self._url())
+            self._examining = asyncio.create_task(self._examine_sandbox())
+
+    async def _examine_sandbox(self) -> None:
+        """Before a request waits for it, and so that the operator sees it."""
+        _logger.info(await self._app.state.server.pool.sandbox.describe())
 
     def _url(self) -> str:
         port = self.servers[0].sockets[0].getsockname()[1]

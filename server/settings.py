@@ -9,6 +9,9 @@ from typing import Annotated, Literal
 from pydantic import Field, PositiveFloat, PositiveInt, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from deliberate.verifiers.sandbox.protocol import Tier
+from deliberate.verifiers.sandbox.sandbox import SandboxConfig
+
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 """OpenAI's levels of `reasoning_effort`."""
 
@@ -91,14 +94,39 @@ class Settings(BaseSettings):
     max_trace_bytes: PositiveInt = 256 * 1024 * 1024
     """About how much memory traces may take together; the oldest go first."""
 
+    sandbox_min_tier: Tier = Tier.B
+    """Candidates' programs run in no weaker box; where the host gives none, they cannot be judged. `deliberate doctor`
+    shows what it gives."""
+    sandbox_unsafe: bool = False
+    """With `sandbox_min_tier` D, candidates' programs may run with no isolation at all. Only where nobody else's work
+    and no secret is on the machine."""
+    sandbox_slots: PositiveInt | None = None
+    """Programs that run at once; None for one for each CPU."""
+    sandbox_python: str | None = None
+    """Interpreter of candidates' Python programs, with the packages that they may import; None for the server's own
+    or the system's, whichever every user of the machine can read."""
+    sandbox_first_uid: Annotated[int, Field(ge=1000, lt=2**31)] = 61_200
+    """Where the server is root, candidates' programs run as users from this number on."""
+
     strategy: str = "none"
     """For requests that choose none: a short name, or a strategy's JSON."""
     verifier: str | None = None
     """Default verifier: its kind or its JSON. None takes what the model's companion is for:
-    `reward_model` or `likelihood`."""
+    `reward_model`, `likelihood`, or `judge` where it scores no given tokens."""
     reasoning_effort: dict[Effort, str] = DEFAULT_EFFORTS
     """Strategy for each `reasoning_effort`. One that needs a verifier, on a model that has none, becomes a majority
     vote of the same width."""
+
+    @property
+    def sandbox(self) -> SandboxConfig:
+        """What is decided of boxes."""
+        return SandboxConfig(
+            self.sandbox_min_tier,
+            self.sandbox_unsafe,
+            self.sandbox_slots,
+            self.sandbox_python,
+            self.sandbox_first_uid,
+        )
 
     @property
     def longest_deadline(self) -> float:

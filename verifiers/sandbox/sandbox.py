@@ -105,12 +105,13 @@ class Sandbox:
 
     async def close(self) -> None:
         """End everything that runs, and remove its files."""
-        for pool in self._pools.values():
-            await pool.close()
-        if self._boxes is not None:
-            await self._boxes.close()
-        if self._ground is not None:
-            await asyncio.to_thread(self._ground.close)
+        async with self._choosing:
+            for pool in self._pools.values():
+                await pool.close()
+            if self._boxes is not None:
+                await self._boxes.close()
+            if self._ground is not None:
+                await asyncio.to_thread(self._ground.close)
 
     async def _choose(self) -> None:
         """Take the first tier that passes; what was found of those before it stays, to be told."""
