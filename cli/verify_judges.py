@@ -16,6 +16,7 @@ from deliberate.server.serving import Pool, RewardModel, Scorer
 from deliberate.server.settings import Settings
 from deliberate.server.sources import find_model
 from deliberate.server.verifying import Judgement, prepare_judgement, verdict_replies
+from deliberate.verifiers.browser.pool import BrowserPool
 from deliberate.verifiers.protocol import Resources
 from deliberate.verifiers.sandbox.sandbox import Sandbox
 from deliberate.verifiers.workers import WorkerPool
@@ -58,16 +59,18 @@ def _prepared(lines: Sequence[Line], resources: Resources) -> Mapping[ItemId, Ju
 @asynccontextmanager
 async def _resources(model: str | None, verifier_model: str | None) -> AsyncGenerator[Resources, None]:
     settings = Settings()
-    workers, sandbox = WorkerPool(), Sandbox(settings.sandbox)
+    workers, sandbox, browsers = WorkerPool(), Sandbox(settings.sandbox), BrowserPool()
     if model is not None:
         loaded = load_model(find_model(model, companion=verifier_model))
-        pool = Pool([loaded], workers, sandbox, settings.verifier_timeout_seconds)
+        pool = Pool([loaded], workers, sandbox, browsers=browsers, verifier_seconds=settings.verifier_timeout_seconds)
         try:
             yield pool.resources(loaded)
         finally:
             await pool.close()
         return
-    lent = Resources(workers, {}, sandbox=sandbox, verifier_seconds=settings.verifier_timeout_seconds)
+    lent = Resources(
+        workers, {}, sandbox=sandbox, browsers=browsers, verifier_seconds=settings.verifier_timeout_seconds
+    )
     companion = None if verifier_model is None else load_companion(find_model(verifier_model).path)
     try:
         yield _with_companion(lent, companion)
@@ -75,6 +78,7 @@ async def _resources(model: str | None, verifier_model: str | None) -> AsyncGene
         if companion is not None:
             await (companion.engine if isinstance(companion, Scorer) else companion.scorer).close()
         await sandbox.close()
+        await asyncio.to_thread(browsers.close)
         workers.close()
 
 
