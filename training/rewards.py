@@ -83,7 +83,7 @@ class VerifierReward:
         `columns` are the data's other fields, a value for each completion, and whatever else a trainer passes on; of
         these `tools` are what a completion may call. Raises InvalidRequest for a row that gives no verifier.
         """
-        work = self.verdicts(prompts, completions, completion_ids, **columns)
+        work = self._verdicts(prompts, completions, completion_ids, columns)
         verdicts = asyncio.run_coroutine_threadsafe(work, self._running()).result()
         return [verdict.score for verdict in verdicts]
 
@@ -94,7 +94,19 @@ class VerifierReward:
         completion_ids: Sequence[Sequence[int]] | None = None,
         **columns: Any,
     ) -> list[Verdict]:
-        """All that the verifier says, for callers with an event loop of their own."""
+        """All that the verifier says, for callers with an event loop of their own, in which lent models run."""
+        work = self._verdicts(prompts, completions, completion_ids, columns)
+        if not self._own:
+            return await work
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._running()))
+
+    async def _verdicts(
+        self,
+        prompts: Sequence[Prompt],
+        completions: Sequence[Completion],
+        completion_ids: Sequence[Sequence[int]] | None,
+        columns: Mapping[str, Any],
+    ) -> list[Verdict]:
         count = len(completions)
         ids: Sequence[Sequence[int] | None] = completion_ids or [None] * count
         candidates = [self._candidate(text, i) for text, i in zip(completions, ids, strict=True)]
