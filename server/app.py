@@ -22,6 +22,7 @@ from deliberate.server.serving import Pool, ServedModel
 from deliberate.server.settings import Settings
 from deliberate.server.state import Server
 from deliberate.server.verifier_settings import default_verifier
+from deliberate.verifiers.browser.pool import BrowserPool
 from deliberate.verifiers.sandbox.sandbox import Sandbox
 from deliberate.verifiers.workers import WorkerPool
 
@@ -37,7 +38,15 @@ def create_app(settings: Settings, served: Sequence[ServedModel]) -> FastAPI:
     Raises InvalidRequest when the configured strategies or verifier cannot run.
     """
     ready = [replace(model, default_verifier=default_verifier(settings, model)) for model in served]
-    pool = Pool(ready, WorkerPool(), Sandbox(settings.sandbox), verifier_seconds=settings.verifier_timeout_seconds)
+    pool = Pool(
+        ready,
+        WorkerPool(),
+        Sandbox(settings.sandbox),
+        verifier_seconds=settings.verifier_timeout_seconds,
+        browsers=BrowserPool(
+            settings.browsers, contained=not settings.browser_unsafe, node_modules=settings.node_modules
+        ),
+    )
     server = Server.of(settings, pool)
 
     @asynccontextmanager

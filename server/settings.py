@@ -108,6 +108,14 @@ class Settings(BaseSettings):
     sandbox_first_uid: Annotated[int, Field(ge=1000, lt=2**31)] = 61_200
     """Where the server is root, candidates' programs run as users from this number on."""
 
+    browsers: PositiveInt = 2
+    """Web pages that are shown at once, each in a browser of its own; the first page starts it."""
+    browser_unsafe: bool = False
+    """Browsers may run outside of boxes, with the server's rights. Only where nobody else's work and no secret is on
+    the machine."""
+    node_modules: Path | None = None
+    """Where three.js is looked for first; then in the usual folders."""
+
     strategy: str = "none"
     """For requests that choose none: a short name, or a strategy's JSON."""
     verifier: str | None = None

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field, FiniteFloat, model_validator
 
 from deliberate.verifiers.browser.candidate import Page, page_of
 from deliberate.verifiers.browser.errors import BrowserMissing, Busy
-from deliberate.verifiers.browser.modules import TO_INSTALL, Library, asks_for_three
+from deliberate.verifiers.browser.modules import TO_INSTALL, asks_for_three
 from deliberate.verifiers.browser.pool import BrowserPool
 from deliberate.verifiers.browser.rendering import Rendering
 from deliberate.verifiers.browser.scores import PARTS, Part
@@ -138,7 +138,7 @@ class RenderVerifier:
             return Rendering()
         if self.browsers is None:
             raise BrowserMissing("this server has no browsers")
-        if asks_for_three(html) and await asyncio.to_thread(Library.find) is None:
+        if asks_for_three(html) and await asyncio.to_thread(self.browsers.library) is None:
             raise BrowserMissing(TO_INSTALL)
         performance = "performance" in self.config.parts.weights
         order = Order(html, performance, self.config.timeout_s, self.config.max_memory_mb << 20)

@@ -6,8 +6,8 @@ from deliberate.verifiers.browser.seen import Moment
 UNLIKE = 1.6
 """What a touch changes is so many times what is new in any picture without it, and VISIBLY more."""
 VISIBLY = 8 * CHANGED
-LONGEST_MS = 600.0
-"""A canvas that stands still longer has not moved in the meantime."""
+LATEST = 2.0
+"""A picture that comes late may show so many times as much that is new."""
 
 
 class Habits:
@@ -47,8 +47,8 @@ class Habits:
 
     def _expected(self, gap_ms: float) -> float:
         """Most that is new after so long."""
-        late = min(gap_ms, LONGEST_MS) / max(1.0, self.longest_gap_ms)
-        return max(self._news[self._settled], default=0.0) * max(1.0, late)
+        late = gap_ms / max(1.0, self.longest_gap_ms)
+        return max(self._news[self._settled], default=0.0) * min(max(1.0, late), LATEST)
 
     def _next(self, moment: Moment) -> tuple[float, float]:
         gap_ms, self._last_ms = moment.at_ms - self._last_ms, moment.at_ms

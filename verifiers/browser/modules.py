@@ -37,9 +37,9 @@ class Library:
     package: Path
 
     @classmethod
-    def find(cls) -> "Library | None":
-        """The first `three` in the usual folders of node modules."""
-        for folder in _usual_folders():
+    def find(cls, node_modules: Path | None = None) -> "Library | None":
+        """`three` in this folder of node modules, else the first in the usual ones."""
+        for folder in (*([node_modules] if node_modules is not None else []), *_usual_folders()):
             if (folder / "three" / "build" / "three.module.js").is_file():
                 return cls((folder / "three").resolve())
         return None

@@ -2,8 +2,11 @@
 
 import asyncio
 import threading
+from functools import partial
+from pathlib import Path
 
 from deliberate.verifiers.browser.errors import BrowserGone, BrowserMissing
+from deliberate.verifiers.browser.modules import Library
 from deliberate.verifiers.browser.rendering import Rendering
 from deliberate.verifiers.browser.sharing import Shared
 from deliberate.verifiers.browser.slot import Order, Slot
@@ -20,10 +23,13 @@ class BrowserPool:
     browser with messages hold up nobody else.
     """
 
-    def __init__(self, browsers: int = 2, *, contained: bool = True) -> None:
-        """Without containment pages of strangers run with this process's rights: for machines with nothing else."""
-        self._browsers = browsers
-        self._contained = contained
+    def __init__(self, browsers: int = 2, *, contained: bool = True, node_modules: Path | None = None) -> None:
+        """`node_modules` is where three.js is looked for first.
+
+        Without containment pages of strangers run with this process's rights: for machines with nothing else.
+        """
+        self._node_modules = node_modules
+        self._make = partial(_Running, browsers, contained=contained, node_modules=node_modules)
         self._starting = threading.Lock()
         self._running: _Running | None = None
         self._closed = False
@@ -32,6 +38,10 @@ class BrowserPool:
         """What there is to see. Raises BrowserMissing and Busy, when nothing can be said of the page."""
         running = await asyncio.to_thread(self._started)
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(running.render(order), running.loop))
+
+    def library(self) -> Library | None:
+        """The three.js that pages get."""
+        return Library.find(self._node_modules)
 
     def close(self) -> None:
         """End all browsers."""
@@ -46,18 +56,18 @@ class BrowserPool:
             if self._closed:
                 raise BrowserMissing("the browsers are stopped")
             if self._running is None:
-                self._running = _Running(self._browsers, contained=self._contained)
+                self._running = self._make()
             return self._running
 
 
 class _Running:
     """The thread, its loop and the browsers in it."""
 
-    def __init__(self, browsers: int, *, contained: bool) -> None:
+    def __init__(self, browsers: int, *, contained: bool, node_modules: Path | None) -> None:
         self.loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self.loop.run_forever, name="browsers", daemon=True)
         self._thread.start()
-        self._slots = [Slot(number, contained=contained) for number in range(browsers)]
+        self._slots = [Slot(number, contained=contained, node_modules=node_modules) for number in range(browsers)]
         self._free: asyncio.LifoQueue[Slot] = asyncio.LifoQueue()  # The warmest first.
         for slot in self._slots:
             self._free.put_nowait(slot)

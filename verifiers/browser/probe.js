@@ -2,7 +2,7 @@
 // here first, and nothing but the host knows the name `PROBE`, a constant that a page can neither list nor assign.
 const PROBE = (() => {
   "use strict";
-  const COLUMNS = 48, ROWS = 36, SAMPLE_EVERY_MS = 60, MOST_SAMPLES = 64, MOST_CANVASES = 8, MOST_ERRORS = 10;
+  const COLUMNS = 48, ROWS = 36, SAMPLE_EVERY_MS = 12, MOST_SAMPLES = 64, MOST_CANVASES = 8, MOST_ERRORS = 10;
   const HEX = [];
   for (let i = 0; i < 256; i++) HEX[i] = (i < 16 ? "0" : "") + i.toString(16);
 

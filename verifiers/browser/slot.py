@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from deliberate.verifiers.browser.chromium import Chromium
 from deliberate.verifiers.browser.containment import browser_command
@@ -35,9 +36,10 @@ class Order:
 class Slot:
     """One browser at a time, started when it is needed. One page at a time: what happens in it is that page's doing."""
 
-    def __init__(self, number: int, *, contained: bool) -> None:
+    def __init__(self, number: int, *, contained: bool, node_modules: Path | None) -> None:
         self._number = number
         self._contained = contained
+        self._node_modules = node_modules
         self._browser: Chromium | None = None
         self._next: asyncio.Task[Tab] | None = None
 
@@ -87,7 +89,7 @@ class Slot:
         return await (ready or self._open(browser))
 
     async def _open(self, browser: Chromium) -> Tab:
-        tab = Tab(browser, await asyncio.to_thread(Library.find))
+        tab = Tab(browser, await asyncio.to_thread(Library.find, self._node_modules))
         await tab.open()
         return tab
 

@@ -22,7 +22,7 @@ BUSY_SHARE = 0.3
 """Of that time, at least; with less the machine had no time for the page."""
 FIRST_DRAW_S = 1.2
 """After loading, until something is drawn."""
-WATCH_S, WATCH_PICTURES, WATCH_AT_MOST_S = 0.6, 7, 1.4
+WATCH_S, WATCH_PICTURES, WATCH_AT_MOST_S = 0.6, 12, 1.4
 TOUCH_S, TOUCH_PICTURES = 0.3, 3
 SLOW_TOUCH_S = 1.2
 """For canvases that change at times, but seldom."""
