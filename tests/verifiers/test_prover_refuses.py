@@ -17,9 +17,13 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 PROBLEM = Problem(({"role": "user", "content": "Prove that 0 = 1."},))
 BY_FALSE = "Theorem answer : 0 = 1. Proof. destruct f. Qed."
+HURKENS = "Require Import Coq.Logic.Hurkens."
 PARADOX = "exact (TypeNeqSmallType.paradox Type eq_refl)"
 BAD = "Inductive bad := B (g : bad -> False). Definition no (b : bad) := match b with B g => g b end. "
 F = "Module Type F. Parameter f : False. End F. "
+ENDLESS = "Fixpoint g (n : nat) : False := g n."
+BY_MODULE = "Theorem answer : 0 = 1. Proof. destruct M.f. Qed."
+SEALED, OPENED = f"{F}Module M : F. ", f"End M. {BY_MODULE}"
 UNPROVED, UNFOUND, TYPE = (
     "not proved, or not by the rules: ",
     "The reference Task.Cand.answer was not found",
@@ -39,33 +43,51 @@ CLAIMS = {
     "Context": (f"Context (f : False). {BY_FALSE}", "'Task.Cand.f'"),
     "Hypothesis of a section": (f"Section S. Hypothesis f : False. {BY_FALSE} End S.", TYPE),
     "Context of a section": (f"Section S. Context (f : False). {BY_FALSE} End S.", TYPE),
-    "a declared module": (f"{F}Declare Module M : F. Theorem answer : 0 = 1. destruct M.f. Qed.", "'Task.Cand.M.f'"),
+    "a declared module": (f"{F}Declare Module M : F. {BY_MODULE}", "'Task.Cand.M.f'"),
     "an included signature": (f"{F}Include F. {BY_FALSE}", "'Task.Cand.f'"),
-    "a functor": (f"{F}Module G (M : F). Theorem answer : 0 = 1. destruct M.f. Qed. End G.", UNFOUND),
+    "a functor": (f"{F}Module G (M : F). {BY_MODULE} End G.", UNFOUND),
+    "a sealed module with an axiom": (f"{SEALED}Axiom f : False. {OPENED}", "'Task.Cand.M.f'"),
+    "a sealed module with a lemma": (f"{SEALED}Lemma f : False. Admitted. {OPENED}", "'Task.Cand.M.f'"),
+    "a sealed module with guard off": (
+        f"{SEALED}Unset Guard Checking. {ENDLESS} Lemma f : False. exact (g 0). Qed. {OPENED}",
+        "is assumed to be guarded",
+    ),
+    "a sealed module with positivity off": (
+        f"{SEALED}Unset Positivity Checking. {BAD}Lemma f : False. exact (no (B no)). Qed. {OPENED}",
+        "is assumed to be positive",
+    ),
+    "a sealed module with universes bypassed": (
+        f"{HURKENS} {SEALED}#[bypass_check(universes)] Lemma f : False. {PARADOX}. Qed. {OPENED}",
+        "relies on an unsafe hierarchy",
+    ),
+    "a functor of a declared module": (
+        f"{F}Module G (X : F) : F. Definition f := X.f. End G. Declare Module N : F. Module M := G N. {BY_MODULE}",
+        "'Task.Cand.M.f, Task.Cand.N.f'",
+    ),
     "a nested lemma": (
         "Set Nested Proofs Allowed. Theorem answer : 0 = 1. Lemma f : False. Admitted. destruct f. Qed.",
         "'Task.Cand.f'",
     ),
     "guard off": (
-        f"Unset Guard Checking. Fixpoint g (n : nat) : False := g n. Definition f := g 0. {BY_FALSE}",
+        f"Unset Guard Checking. {ENDLESS} Definition f := g 0. {BY_FALSE}",
         UNPROVED,
     ),
     "guard off for all": (
-        f"Global Unset Guard Checking. Fixpoint g (n : nat) : False := g n. Definition f := g 0. {BY_FALSE}",
+        f"Global Unset Guard Checking. {ENDLESS} Definition f := g 0. {BY_FALSE}",
         UNPROVED,
     ),
     "guard bypassed": (
-        f"#[bypass_check(guard)] Fixpoint g (n : nat) : False := g n. Definition f := g 0. {BY_FALSE}",
+        f"#[bypass_check(guard)] {ENDLESS} Definition f := g 0. {BY_FALSE}",
         UNPROVED,
     ),
     "positivity off": (f"Unset Positivity Checking. {BAD} Definition f := no (B no). {BY_FALSE}", UNPROVED),
     "positivity bypassed": (f"#[bypass_check(positivity)] {BAD} Definition f := no (B no). {BY_FALSE}", UNPROVED),
     "universes off": (
-        f"Require Import Coq.Logic.Hurkens. Unset Universe Checking. Lemma f : False. {PARADOX}. Qed. {BY_FALSE}",
+        f"{HURKENS} Unset Universe Checking. Lemma f : False. {PARADOX}. Qed. {BY_FALSE}",
         UNPROVED,
     ),
     "universes bypassed": (
-        f"Require Import Coq.Logic.Hurkens. #[bypass_check(universes)] Lemma f : False. {PARADOX}. Qed. {BY_FALSE}",
+        f"{HURKENS} #[bypass_check(universes)] Lemma f : False. {PARADOX}. Qed. {BY_FALSE}",
         UNPROVED,
     ),
     "no check": ("exact_no_check I.", TYPE),
@@ -153,6 +175,20 @@ async def test_no_claim_is_a_proof(verifier: ProverVerifier, claim: str) -> None
     assert (verdict.status, verdict.score, verdict.passed) == ("ok", 0.0, False), verdict
     assert reason in verdict.reason
     assert len(verdict.reason) < 300
+
+
+async def test_a_stronger_logic_is_told(sandbox: Sandbox) -> None:
+    """Uniqueness of identity proofs holds in it and not in Coq's own."""
+    goal = "forall (A : Type) (x : A) (p : x = x), p = eq_refl"
+    code = f"""Set Definitional UIP.
+        Inductive seq {{A : Type}} (a : A) : A -> SProp := srefl : seq a a.
+        Definition there {{A : Type}} {{a b : A}} (p : a = b) : seq a b := match p with eq_refl => srefl a end.
+        Definition back {{A : Type}} {{a b : A}} (q : seq a b) : a = b :=
+          match q in seq _ b return a = b with srefl _ => eq_refl end.
+        Lemma same {{A : Type}} {{a b : A}} (p : a = b) : back (there p) = p. Proof. destruct p. reflexivity. Qed.
+        Theorem answer : {goal}. Proof. intros. rewrite <- (same p). reflexivity. Qed."""
+    verdict = await judge(ProverVerifier(Prover(goal=goal), sandbox), code)
+    assert (verdict.passed, verdict.reason) == (False, "it rests on 'Cand.seq relies on definitional UIP.'")
 
 
 @pytest.mark.parametrize(
