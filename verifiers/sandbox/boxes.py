@@ -11,7 +11,7 @@ from deliberate.verifiers.sandbox.protocol import Job, Outcome, Tier
 from deliberate.verifiers.sandbox.slots import Ground, Slot
 from deliberate.verifiers.sandbox.usage import exceeds
 
-_MOST_FILES = 5_000
+_MOST_FILES, _DEEPEST = 5_000, 64
 """In a work folder on the host's disk; one in memory is bounded by its size."""
 
 
@@ -54,7 +54,7 @@ class Boxes:
         """Start a program in a slot that the caller holds; `kept` are open files that it inherits."""
         folder, size = str(slot.folder), job.limits.disk_bytes
         launch = self.builder.launch(job, slot, kept)
-        return BoxedProcess(launch, job.limits, lambda: exceeds(folder, size, _MOST_FILES))
+        return BoxedProcess(launch, job.limits, lambda: exceeds(folder, size, _MOST_FILES, _DEEPEST))
 
     def clean(self, slot: Slot, then: Callable[[], None]) -> None:
         """Remove what a program left in the slot's folder, then go on; nobody else waits for that."""

@@ -1,6 +1,5 @@
 """What a tree of processes, or a folder, takes up."""
 
-import errno
 import os
 from collections.abc import Iterator
 
@@ -13,22 +12,23 @@ def resident_bytes(process: int) -> int:
     return sum(map(_resident, _tree(process)))
 
 
-def exceeds(folder: str, size: int, entries: int) -> bool:
-    """Whether the files beneath a folder take more bytes, or are more, than that; looks no further than it must."""
-    folders = [folder]
+def exceeds(folder: str, size: int, entries: int, depth: int) -> bool:
+    """Whether the files beneath a folder take more bytes, are more, or lie deeper than that; looks no further than it
+    must."""
+    folders = [(folder, 1)]
     while folders:
+        path, level = folders.pop()
         try:
-            with os.scandir(folders.pop()) as found:
+            with os.scandir(path) as found:
                 for entry in found:
                     entries -= 1
                     size -= entry.stat(follow_symlinks=False).st_blocks * _BLOCK
-                    if size < 0 or entries < 0:
+                    if size < 0 or entries < 0 or level > depth:
                         return True
                     if entry.is_dir(follow_symlinks=False):
-                        folders.append(entry.path)
-        except OSError as error:
-            if error.errno == errno.ENAMETOOLONG:  # It nests deeper than any path reaches.
-                return True
+                        folders.append((entry.path, level + 1))
+        except OSError:  # Gone again.
+            continue
     return False
 
 

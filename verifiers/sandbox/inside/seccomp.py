@@ -1,7 +1,8 @@
 """The filter of system calls: a deny-list, as a program for the kernel's classic BPF machine (seccomp(2)).
 
-Everything that reaches out of a box, or that few programs need and many exploits do, fails with EPERM. Runs inside
-boxes too, so it imports nothing but the standard library.
+Everything that reaches out of a box, or that few programs need and many exploits do, fails with EPERM; so does setsid,
+because the kernel shares out the processors by sessions and a box is to stay one. Runs inside boxes too, so it imports
+nothing but the standard library.
 """
 
 import ctypes
@@ -137,7 +138,6 @@ _OF_SINGLE_PROCESSES = frozenset(
         "vfork",
         "execve",
         "execveat",
-        "setsid",
         "setpgid",
         "memfd_create",
         "memfd_secret",
