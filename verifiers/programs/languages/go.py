@@ -1,7 +1,7 @@
 """Go, by its own tool, with the standard library alone."""
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from deliberate.verifiers.programs.languages.c_family import native
 from deliberate.verifiers.programs.languages.sources import driver, joined, names_of, parted
@@ -15,7 +15,16 @@ _PACKAGE = re.compile(r"^package[ \t]+\w+", re.MULTILINE)
 _MAIN = re.compile(r"^func[ \t]+main[ \t]*\(", re.MULTILINE)
 _TEST = re.compile(r"^func[ \t]+(Test\w*)[ \t]*\([ \t]*\w+[ \t]+\*testing\.T[ \t]*\)", re.MULTILINE)
 _IMPORT = re.compile(r"^import[ \t]*(?:\([^)]*\)|[^\n]*)", re.MULTILINE)
-_ENVIRONMENT = {"GO111MODULE": "off", "CGO_ENABLED": "0", "GOFLAGS": "", "GOPROXY": "off", "GOTOOLCHAIN": "local"}
+_FEW_THREADS = {"GOMAXPROCS": "2"}
+"""However many CPUs there are: boxes hold few threads."""
+_ENVIRONMENT = {
+    **_FEW_THREADS,
+    "GO111MODULE": "off",
+    "CGO_ENABLED": "0",
+    "GOFLAGS": "",
+    "GOPROXY": "off",
+    "GOTOOLCHAIN": "local",
+}
 
 _GENUINE = """
 func deliberateGenuine() int { panic(len("")) }
@@ -58,13 +67,14 @@ class Go:
         compiler = Executable((), environment=_ENVIRONMENT, address_space_bytes=4096 * MIB)
         go = Toolchain(("go",), "install Go (Debian package: golang-go)", self.path)
         program = native(await go.compile(in_shell(script, files, compiler), sandbox, limits))
-        return Executable(program.command, program.files, address_space_bytes=2048 * MIB)
+        return replace(program, environment=_FEW_THREADS, address_space_bytes=2048 * MIB)
 
     def with_calls(self, source: str, function: str) -> str:
-        """The driver in a file of its own. A method is one of a pointer to an empty value."""
+        """The driver in a file of its own. A method is one of a pointer to an empty value, new for
+        each call."""
         *owner, name = names_of(source, function)
         target = f"(&{owner[0]}{{}}).{name}" if owner else name
-        main = f"\nfunc main() {{ deliberateAnswerCalls({target}) }}\n"
+        main = f"\nfunc main() {{ deliberateAnswerCalls(func() interface{{}} {{ return {target} }}) }}\n"
         return joined(_without_main(source, "deliberateUnusedMain"), driver("calls.go") + main)
 
     def with_tests(self, source: str, tests: str, mark: str) -> str:

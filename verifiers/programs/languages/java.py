@@ -19,7 +19,7 @@ _PUBLIC = re.compile(
 _MAIN = re.compile(r"\bstatic[ \t]+(?:final[ \t]+)?void[ \t]+main\b")
 _IMPORT = re.compile(r"^[ \t]*import[ \t][^\n;]*;", re.MULTILINE)
 _PACKAGE = re.compile(r"^[ \t]*package[ \t][^\n;]*;", re.MULTILINE)
-_QUICK = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -XX:-UsePerfData -Xshare:auto -Xss16m"
+_QUICK = "-XX:ActiveProcessorCount=2 -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -XX:-UsePerfData -Xshare:auto -Xss16m"
 """One thread collects, one compiler works: what short runs want."""
 
 _LANG = "AssertionError Boolean Character Double Error Exception Float Integer Long Math Object RuntimeException String"

@@ -3,7 +3,7 @@
 import json
 import re
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from deliberate.verifiers.programs.languages.sources import driver, names_of
@@ -75,7 +75,8 @@ class TypeScript:
         flags = "--module commonjs --target es2022 --moduleDetection force --noEmitOnError --strict false --types ''"
         script = f"node {folder}/typescript/bin/tsc {flags} program.ts node.d.ts >&2 && cat program.js"
         files = {"program.ts": source.encode(errors="replace"), "node.d.ts": driver("node.d.ts").encode()}
-        tsc = Executable((), {}, _NODE_RUN.environment, (folder,), 4 * (_NODE_RUN.address_space_bytes or 0))
+        environment = {**_NODE_RUN.environment, "GOMAXPROCS": "2"}  # From version 7 on tsc is a program in Go.
+        tsc = replace(_NODE_RUN, environment=environment, readable=(folder,), address_space_bytes=32 * 1024 * MIB)
         node = Toolchain(("node",), _NODE, self.path)
         compiled = await node.compile(in_shell(script, files, tsc), sandbox, limits)
         return in_shell("exec node program.cjs", {"program.cjs": compiled}, _NODE_RUN)

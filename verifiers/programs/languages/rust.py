@@ -44,7 +44,7 @@ class Rust:
         return native(await rustc.compile(in_shell(script, files, compiler), sandbox, limits))
 
     def with_calls(self, source: str, function: str) -> str:
-        """The candidate in a module, where its `main` is not the program's; a method is one of a `Default` value."""
+        """The candidate in a module, where its `main` is not the program's; a method must be one without `self`."""
         names = names_of(source, function)
         target = "::".join(names)
         answering = f"pub fn deliberate_answer() {{ crate::deliberate::answer_calls({target}); }}"

@@ -60,6 +60,7 @@ TABLE = (
         "php -l program.php >&2",
         "exec php -d zend.assertions=1 -d assert.exception=1 -d display_errors=stderr program.php",
         'echo "\\nMARK\\n";',
+        genuine='ini_set("zend.assertions", 1); ini_set("assert.active", 1); ini_set("assert.exception", 1);',
         begun="<?php",
         ended="?>",
     ),

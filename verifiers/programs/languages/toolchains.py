@@ -11,6 +11,8 @@ from deliberate.verifiers.sandbox.sandbox import Sandbox
 
 ARTIFACT_BYTES = 32 * MIB
 """Of what a compiler may hand out."""
+_DISK_BYTES, _PROCESSES = 256 * MIB, 256
+"""Compilers get at least so much."""
 _COMPLAINT_LINES, _COMPLAINT_BYTES = 8, 2_000
 _NOT_STARTED = (126, 127)
 """Exit status of a shell that cannot start a program."""
@@ -38,7 +40,8 @@ class Toolchain:
         Raises CompileError, and SandboxUnavailable where the compiler is missing or does not start.
         """
         self.require()
-        roomy = replace(limits, output_bytes=ARTIFACT_BYTES, disk_bytes=max(limits.disk_bytes, 256 * MIB))
+        disk, processes = max(limits.disk_bytes, _DISK_BYTES), max(limits.processes, _PROCESSES)
+        roomy = replace(limits, output_bytes=ARTIFACT_BYTES, disk_bytes=disk, processes=processes)
         outcome = await sandbox.run(compiler.job(roomy))
         if outcome.ended != "exited":
             raise CompileError(f"compiling ended by its limit of {_limit(outcome, roomy)}")

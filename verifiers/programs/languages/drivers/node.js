@@ -35,16 +35,21 @@ function decode(_, value) {
   return value;
 }
 
-// A method of a class: its own, or of an object that it makes without arguments.
+// A method of a class: its own, or of an object that is made for each call.
 function method(owner, name) {
-  const holder = typeof owner[name] === "function" ? owner : new owner();
-  return holder[name].bind(holder);
+  return (...given) => (typeof owner[name] === "function" ? owner : new owner())[name](...given);
+}
+
+// Says what went wrong, without the lines of this file that node would show.
+function fail(error) {
+  fs.writeSync(2, `${(error && error.stack) || error}\n`.slice(0, 1000));
+  exit(1);
 }
 
 // Answers calls until the input ends. `find` gives the candidate's function.
 async function answerCalls(find) {
   const called = find();
-  if (typeof called !== "function") throw new TypeError("the program has no such function");
+  if (typeof called !== "function") fail("the program has no such function");
   process.stdout.write = (...rest) => process.stderr.write(...rest);
   for await (const line of require("readline").createInterface({ input: process.stdin })) {
     const { mark, arguments: given } = parse(line, decode);
@@ -65,10 +70,15 @@ async function runTests(tests, mark) {
   once("beforeExit", (code) => {
     if (finished && code === 0) write(1, `\n${mark}\n`);
   });
-  await tests(require, testConsole);
-  finished = true;
+  try {
+    await tests(require, testConsole);
+    finished = true;
+  } catch (error) {
+    fail(error);
+  }
 }
 
+Error.stackTraceLimit = 2;
 for (const part of [assert, assert.strict]) Object.freeze(part);
 const testConsole = Object.create(console, { assert: { value: (...given) => assert.ok(...given) } });
 fs.rmSync(__filename, { force: true });
