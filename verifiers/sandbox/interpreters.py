@@ -29,7 +29,7 @@ def find_python(chosen: str | None) -> Interpreter:
         if path is None:
             continue
         prefixes = _prefixes(path)
-        if all(map(_everybody_reads, [*prefixes, os.path.realpath(path)])):
+        if all(map(everybody_reads, [*prefixes, os.path.realpath(path)])):
             folders = {*prefixes, str(Path(path).parent)}
             return Interpreter(path, tuple(sorted(f for f in folders if not f.startswith("/usr/") and f != "/usr")))
     raise SandboxUnavailable(
@@ -44,7 +44,7 @@ def _prefixes(python: str) -> list[str]:
     return sorted(set(found.stdout.split("\n")) - {""}) if found.returncode == 0 else ["/nowhere"]
 
 
-def _everybody_reads(path: str) -> bool:
+def everybody_reads(path: str) -> bool:
     """Whether the boxes' users can read it: anybody where the server is root, else the server's own user."""
     if os.geteuid() != 0:
         return os.access(path, os.R_OK)

@@ -9,6 +9,7 @@ from pathlib import Path
 from deliberate.verifiers.programs.languages.sources import driver, names_of
 from deliberate.verifiers.programs.languages.toolchains import Toolchain, in_shell
 from deliberate.verifiers.programs.protocol import Executable
+from deliberate.verifiers.sandbox.interpreters import everybody_reads
 from deliberate.verifiers.sandbox.launching import PATH
 from deliberate.verifiers.sandbox.protocol import MIB, Limits, SandboxUnavailable
 from deliberate.verifiers.sandbox.sandbox import Sandbox
@@ -93,10 +94,12 @@ class TypeScript:
 
     def _modules(self) -> str:
         for folder in self.folders if self.path else ():
-            if Path(folder, "typescript/bin/tsc").is_file():
+            tsc = Path(folder, "typescript/bin/tsc")
+            if tsc.is_file() and everybody_reads(str(tsc)):
                 return folder
         raise SandboxUnavailable(
-            f"TypeScript's compiler not found in {', '.join(self.folders)}; run `npm install --global typescript`"
+            f"no TypeScript compiler that the boxes' users can read in {', '.join(self.folders)}; run `npm install "
+            "--global typescript`"
         )
 
 
