@@ -1,8 +1,12 @@
-"""`deliberate`: serve, ask, trace, verify, eval, models, train. Nothing heavy is imported before a command needs it."""
+"""`deliberate`: serve, ask, trace, verify, eval, models, doctor, train.
+
+Nothing heavy is imported before a command needs it.
+"""
 
 import typer
 
 from deliberate.cli.ask import ask
+from deliberate.cli.doctor import doctor
 from deliberate.cli.models import models
 from deliberate.cli.serve import serve
 from deliberate.cli.trace import trace
@@ -28,6 +32,7 @@ app.command()(ask)
 app.command()(trace)
 app.command()(verify)
 app.command()(models)
+app.command()(doctor)
 
 
 @app.command("eval", context_settings=_PASS_ON, add_help_option=False)

@@ -59,7 +59,9 @@ def _prepared(lines: Sequence[Line], resources: Resources) -> Mapping[ItemId, Ju
 @asynccontextmanager
 async def _resources(model: str | None, verifier_model: str | None) -> AsyncGenerator[Resources, None]:
     settings = Settings()
-    workers, sandbox, browsers = WorkerPool(), Sandbox(settings.sandbox), BrowserPool()
+    workers, sandbox = WorkerPool(), Sandbox(settings.sandbox)
+    contained = not settings.browser_unsafe
+    browsers = BrowserPool(settings.browsers, contained=contained, node_modules=settings.node_modules)
     if model is not None:
         loaded = load_model(find_model(model, companion=verifier_model))
         pool = Pool([loaded], workers, sandbox, browsers=browsers, verifier_seconds=settings.verifier_timeout_seconds)

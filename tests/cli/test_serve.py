@@ -85,11 +85,11 @@ def test_environment_is_read() -> None:
     assert "queue_limit" in result.stderr
 
 
-@pytest.mark.parametrize("command", [[], ["serve"], ["ask"], ["models"], ["verify"], ["eval"], ["train"]])
+@pytest.mark.parametrize("command", [[], ["serve"], ["ask"], ["models"], ["verify"], ["doctor"], ["eval"], ["train"]])
 def test_help_teaches(command: list[str]) -> None:
     result = CliRunner().invoke(app, [*command, "--help"], env={"COLUMNS": "200"})
     assert result.exit_code == 0
-    if command in (["serve"], ["ask"], ["models"], ["verify"]):
+    if command in (["serve"], ["ask"], ["models"], ["verify"], ["doctor"]):
         assert f"deliberate {command[0]}" in result.stdout
 
 
