@@ -72,37 +72,41 @@ class ProverVerifier:
     config: Prover
     boxes: Boxes | None
     _opening: asyncio.Lock = field(default_factory=asyncio.Lock)
-    _opened: Opened | None = None
-    """The goal, once the prover has read it."""
+    _opened: Opened | Verdict | None = None
+    """The goal, once the prover has read it, or why nothing can be decided about it."""
 
     @property
     def judges(self) -> Judges:
         return PROVERS[self.config.system].judges
 
     async def verify(self, problem: Problem, candidates: Sequence[Candidate]) -> list[Verdict]:
+        if not candidates:
+            return []
+        opened = await self._open()
+        if isinstance(opened, Verdict):
+            return [opened] * len(candidates)
         languages = PROVERS[self.config.system].languages
         scripts = [script_in(candidate.text, candidate.finished, languages) for candidate in candidates]
         async with asyncio.TaskGroup() as group:
-            tasks = {script: group.create_task(self._judge(script)) for script in dict.fromkeys(scripts)}
+            tasks = {script: group.create_task(self._judge(opened, script)) for script in dict.fromkeys(scripts)}
         return [tasks[script].result() for script in scripts]
 
-    async def _judge(self, script: Script) -> Verdict:
+    async def _judge(self, opened: Opened, script: Script) -> Verdict:
         if len(script.code) > MAX_CHARACTERS:
             return Verdict.decided(False, f"{len(script.code)} characters of code are more than {MAX_CHARACTERS}")
         try:
-            opened = await self._open()
             return self._verdict(await opened.rule(script))
-        except Undecidable as error:
-            return Verdict.undecided(str(error), error.status)
-        except SandboxUnavailable as error:
-            return Verdict.undecided(str(error))
+        except (Undecidable, SandboxUnavailable) as error:
+            return _undecided(error)
 
-    async def _open(self) -> Opened:
-        if self.boxes is None:
-            raise Undecidable("provers run in the sandbox, and there is none here")
+    async def _open(self) -> Opened | Verdict:
+        """Once for all batches."""
         async with self._opening:
             if self._opened is None:
-                self._opened = await PROVERS[self.config.system].open(self._statement(), self._bench(self.boxes))
+                try:
+                    self._opened = await PROVERS[self.config.system].open(self._statement(), self._bench())
+                except (Undecidable, SandboxUnavailable) as error:
+                    self._opened = _undecided(error)
             return self._opened
 
     def _statement(self) -> Statement:
@@ -110,9 +114,11 @@ class ProverVerifier:
         axioms = PROVERS[config.system].usual_axioms if config.axioms is None else config.axioms
         return Statement(config.goal, config.name, config.imports, config.definitions, tuple(axioms))
 
-    def _bench(self, boxes: Boxes) -> Bench:
+    def _bench(self) -> Bench:
+        if self.boxes is None:
+            raise Undecidable("provers run in the sandbox, and there is none here")
         memory = self.config.memory_mb * MIB
-        return Bench(boxes, Limits(self.config.timeout_s, memory, output_bytes=16 * MIB, processes=32))
+        return Bench(self.boxes, Limits(self.config.timeout_s, memory, output_bytes=16 * MIB, processes=32))
 
     def _verdict(self, ruling: Ruling) -> Verdict:
         steps = tuple(map(float, ruling.steps))
@@ -120,3 +126,7 @@ class ProverVerifier:
             return Verdict.decided(ruling.proved, ruling.reason, steps)
         score = 0.5 if self.config.partial == "no_error" else 1 / (1 + ruling.open_goals)
         return Verdict(score, None, steps, ruling.reason)
+
+
+def _undecided(error: Undecidable | SandboxUnavailable) -> Verdict:
+    return Verdict.undecided(str(error), error.status if isinstance(error, Undecidable) else "unavailable")

@@ -1,5 +1,6 @@
 """Proofs that Coq accepts, beginnings of proofs, and what cannot be decided, all with the real Coq in real boxes."""
 
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
@@ -16,6 +17,8 @@ from deliberate.search.log import Log
 from deliberate.search.strategies.beam_search import BeamSearch
 from deliberate.verifiers.protocol import Candidate, Judges, Problem, Resources, Verdict
 from deliberate.verifiers.prover import Prover
+from deliberate.verifiers.provers.blocks import script_in
+from deliberate.verifiers.provers.coq_sentences import write
 from deliberate.verifiers.registry import parse_verifier
 from deliberate.verifiers.sandbox.sandbox import Sandbox
 from deliberate.verifiers.workers import WorkerPool
@@ -229,8 +232,11 @@ async def test_a_goal_that_is_none_says_nothing_of_candidates(
 
 async def test_a_goal_without_end_says_nothing_of_candidates(proving: Resources) -> None:
     endless = "Goal True. repeat (assert True by exact I). Qed."
-    [verdict] = await judge(proving, "1 = 1", ["auto."], definitions=endless, timeout_s=2)
-    assert (verdict.status, verdict.reason) == ("timeout", "Coq did not read the goal in 2 s")
+    started = time.perf_counter()
+    verdicts = await judge(proving, "1 = 1", ["auto.", "split.", "eauto."], definitions=endless, timeout_s=4)
+    told = ("timeout", "Coq did not read the goal in 4 s")
+    assert [(verdict.status, verdict.reason) for verdict in verdicts] == [told] * 3
+    assert time.perf_counter() - started < 3 * 4  # It is read once for all of them.
 
 
 async def test_without_coq_nothing_is_decided(
@@ -245,6 +251,24 @@ async def test_without_coq_nothing_is_decided(
 async def test_without_a_sandbox_nothing_is_decided(workers: WorkerPool) -> None:
     [verdict] = await judge(Resources(workers, {}), "1 = 1", ["auto."])
     assert (verdict.status, verdict.reason) == ("unavailable", "provers run in the sandbox, and there is none here")
+
+
+async def test_hostile_texts_are_read_in_no_time() -> None:
+    long = 100_000
+    texts = [
+        "``` " + "a" * long + "`",
+        "`" * long,
+        "(*" * long,
+        '"' * long + "(*",
+        "Local " * long,
+        "#[" * long,
+        "@[\n" * long,
+    ]
+    started = time.perf_counter()
+    for text in texts:
+        code = script_in(f"```coq\n{text}", True, ("coq",)).code + script_in(text, True, ("coq",)).code
+        write("", "Theorem answer : True.", "answer", code, finished=True)
+    assert time.perf_counter() - started < 5
 
 
 async def test_coq_judges_steps(proving: Resources) -> None:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from deliberate.verifiers.answers import after_reasoning
 from deliberate.verifiers.provers.protocol import Script
 
-_FENCE = re.compile(r"^[ \t]*(`{3,}|~{3,})[ \t]*([\w+-]*)[^\n`]*$", re.MULTILINE)
+# Possessive: a hostile line cannot make the search try its parts in all ways.
+_FENCE = re.compile(r"^[ \t]*+(`{3,}+|~{3,}+)[ \t]*+([\w+-]*+)[^\n`]*+$", re.MULTILINE)
 
 
 def script_in(text: str, finished: bool, languages: Sequence[str]) -> Script:

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 _LEXEME = re.compile(r'\(\*|\*\)|"|\.\.\.(?=\s|\Z)|(?<!\.)\.(?=\s|\Z)')
 _COMMENT_MARK = re.compile(r'\(\*|\*\)|"')
 _BRACES = re.compile(r"[\s{}]*")
-_ATTRIBUTE = re.compile(r"(?:#\[[^\]]*\]|Local|Global|Program|Polymorphic|Monomorphic|Cumulative|Private)\s*")
+_ATTRIBUTES = re.compile(
+    r"(?:(?:#\[[^\]]*+\]|(?:Local|Global|Program|Polymorphic|Monomorphic|Cumulative|Private)\b)\s*+)*+"
+)
 _DECLARES = re.compile(
     r"(?:Theorem|Lemma|Fact|Remark|Corollary|Proposition|Property|Example|Goal|Definition|Fixpoint|CoFixpoint|Function|"
     r"Let|Instance|Inductive|CoInductive|Variant|Record|Structure|Class|Section|Module|Axioms?|Parameters?|"
@@ -65,10 +67,7 @@ def bare(sentence: str) -> str:
     while (start := sentence.find("(*", position)) >= 0:
         kept.append(sentence[position:start])
         position = _after_comment(sentence, start + 2)
-    text = "".join([*kept, sentence[position:]]).strip()
-    while found := _ATTRIBUTE.match(text):
-        text = text[found.end() :]
-    return text
+    return _ATTRIBUTES.sub("", "".join([*kept, sentence[position:]]).strip(), count=1)
 
 
 @dataclass(frozen=True, slots=True)

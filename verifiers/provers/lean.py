@@ -33,7 +33,7 @@ _RESERVED = 64 * 1024 * MIB
 """Of address space: compiled libraries are mapped into it whole."""
 _IMPORT = re.compile(r"^[ \t]*import[ \t]+\S.*$", re.MULTILINE)
 _DECLARES = re.compile(
-    r"^(?:@\[[^\]]*\]\s*)?(?:(?:private|protected|noncomputable|unsafe|partial|nonrec)\s+)*"
+    r"^(?:@\[[^\]\n]*\]\s*)?(?:(?:private|protected|noncomputable|unsafe|partial|nonrec)\s+)*"
     r"(?:theorem|lemma|def|abbrev|instance|structure|inductive|class|axiom|opaque|namespace|section|macro|elab|syntax)\b",
     re.MULTILINE,
 )
