@@ -29,7 +29,7 @@ def test_others_are_answered_while_programs_attack(
     with live(sandbox_min_tier=tier) as server, Host(bait, bait) as host:
         programs = [
             f"{PRELUDE}\nhost = {host.facts()!r}\n{textwrap.dedent(source)}\nprint('passed')"
-            for name, source in ATTACKS.items()
+            for source in ATTACKS.values()
         ]
         attack = _Verification(server.url, programs)
         attack.start()

@@ -17,6 +17,7 @@ import signal
 import socket
 import struct
 import sys
+import traceback
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -99,6 +100,8 @@ def _run(control: socket.socket, files: list[int], request: dict[str, Any], serv
     except SystemExit as error:
         code = error.code if isinstance(error.code, int) else 1
     finally:
+        if sys.exc_info()[0] is not None:
+            traceback.print_exc()
         os._exit(code & 0xFF)
 
 
