@@ -1,7 +1,7 @@
 """Who judges the lines of a file: the verifiers of this library, or a running server."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -23,7 +23,7 @@ from deliberate.verifiers.workers import WorkerPool
 
 Verdicts = list[dict[str, Any]]
 Judge = Callable[[Line], Awaitable[Verdicts]]
-"""The verdicts on one problem's answers, as `/v1/verify` writes them."""
+"""The verdicts on one problem's answers, as `/v1/verify` writes them, without attachments."""
 
 _BUSY = (429, 503)
 _PATIENCE = 60
@@ -40,7 +40,7 @@ async def judged_here(
 
         async def judge(line: Line) -> Verdicts:
             verdicts = await judgements[line.id].verdicts()
-            return [reply.model_dump() for reply in verdict_replies(verdicts)]
+            return _kept(reply.model_dump() for reply in verdict_replies(verdicts))
 
         yield judge
 
@@ -113,7 +113,7 @@ class _Remote:
         reply = await self._asked(body)
         if not reply.is_success:
             raise InvalidRequest(f"{line.place}: the server says: {refusal(reply.content)}")
-        return reply.json()["data"]
+        return _kept(reply.json()["data"])
 
     async def _asked(self, body: Mapping[str, Any]) -> httpx.Response:
         for waited in range(_PATIENCE + 1):
@@ -129,3 +129,8 @@ class _Remote:
 
 def _seconds(header: str) -> float:
     return min(60.0, float(header)) if header.isdecimal() else 1.0
+
+
+def _kept(verdicts: Iterable[dict[str, Any]]) -> Verdicts:
+    """Without pictures, which would be most of the file."""
+    return [{name: value for name, value in verdict.items() if name != "attachments"} for verdict in verdicts]

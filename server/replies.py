@@ -284,6 +284,14 @@ class ModelList(Reply):
     data: list[ModelCard]
 
 
+class AttachmentReply(Reply):
+    """Something to look at, such as a screenshot."""
+
+    name: str
+    data_url: str
+    """`data:image/jpeg;base64,…`"""
+
+
 class VerdictReply(Reply):
     """A verifier's word on one candidate."""
 
@@ -298,6 +306,8 @@ class VerdictReply(Reply):
     answer: str | None
     """What the candidate answers, in one spelling, where the verifier knows better than the text shows."""
     steps: list[float]
+    attachments: list[AttachmentReply]
+    """What else there is to see of it."""
 
 
 class VerifyUsage(Reply):

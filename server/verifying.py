@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from deliberate.engines.errors import InvalidRequest
 from deliberate.engines.protocol import Conversation, Engine
 from deliberate.search.templating import prompt_of, template_messages
-from deliberate.server.replies import VerdictReply, VerifyUsage
+from deliberate.server.replies import AttachmentReply, VerdictReply, VerifyUsage
 from deliberate.server.tools import NamedTool, wire
 from deliberate.server.verify_requests import VerifyItem
 from deliberate.verifiers.guard import build_guarded
@@ -87,6 +87,7 @@ def verdict_replies(verdicts: Sequence[Verdict]) -> list[VerdictReply]:
             reason=verdict.reason,
             answer=verdict.answer,
             steps=list(verdict.steps),
+            attachments=[AttachmentReply(name=one.name, data_url=one.data_url) for one in verdict.attachments],
         )
         for index, verdict in enumerate(verdicts)
     ]

@@ -12,7 +12,7 @@ import pytest
 
 from deliberate.verifiers.calculator import Calculator
 from deliberate.verifiers.json_document import JsonDocument
-from deliberate.verifiers.protocol import Candidate, Judges, Problem, Verdict
+from deliberate.verifiers.protocol import Attachment, Candidate, Judges, Problem, Verdict
 
 from .support import MESSAGES, Live, live
 from .test_going_away import until
@@ -54,7 +54,8 @@ class Recorder:
         except asyncio.CancelledError:
             self.cancelled += 1
             raise
-        return [Verdict.decided(True)] * len(candidates)
+        picture = Attachment.of("screenshot", "image/jpeg", b"a picture")
+        return [Verdict(1.0, True, attachments=(picture,))] * len(candidates)
 
 
 @pytest.fixture
@@ -182,6 +183,12 @@ def test_verifiers_see_all_that_is_known(server: Live, recorder: Recorder) -> No
         assert told.top_logprobs == (((104, -0.5), (1, -2.0)), ((105, -1.0),))
         assert plain == Candidate("plain")
     assert len(recorder.asked) == 2
+
+
+def test_what_there_is_to_see_is_sent(server: Live, recorder: Recorder) -> None:
+    body = {"verifier": "json", "messages": MESSAGES, "candidates": ["{}"]}
+    (verdict,) = server.http.post("/v1/verify", json=body).json()["data"]
+    assert verdict["attachments"] == [{"name": "screenshot", "data_url": "data:image/jpeg;base64,YSBwaWN0dXJl"}]
 
 
 def test_problems_are_judged_side_by_side_and_one_that_fails_costs_no_other(
