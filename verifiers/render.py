@@ -92,7 +92,7 @@ class Render(VerifierConfig, frozen=True):
     """Largest page, in UTF-8."""
     max_memory_mb: Annotated[int, Field(ge=256, le=4_096)] = 1_024
     """Most memory that the page may take, in MiB."""
-    timeout_s: Annotated[FiniteFloat, Field(gt=0, le=60)] = 15.0
+    timeout_s: Annotated[FiniteFloat, Field(gt=0, le=60)] = 20.0
     """Seconds for one page. One that needs more of an idle machine scores 0."""
 
     def build(self, resources: Resources) -> "RenderVerifier":

@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 
 from deliberate.verifiers.browser.errors import BrowserMissing
+from deliberate.verifiers.sandbox.bubblewrap import as_user
 
 FIRST_USER = 64_100
 """Users from here on, one for each browser, own nothing on the host."""
@@ -61,13 +62,8 @@ def browser_command(number: int, *, contained: bool) -> list[str]:
         raise BrowserMissing(f"no browser: {_TO_INSTALL}")
     if not contained:
         return [program, *_FLAGS, *(["--no-sandbox"] if os.geteuid() == 0 else []), "about:blank"]
-    return [*_as_nobody(FIRST_USER + number), *_box(), program, *_FLAGS, "about:blank"]
-
-
-def _as_nobody(user: int) -> list[str]:
-    if os.geteuid() != 0:
-        return []
-    return [_tool("setpriv", "util-linux"), f"--reuid={user}", f"--regid={user}", "--clear-groups", "--inh-caps=-all"]
+    user = as_user(_tool("setpriv", "util-linux"), FIRST_USER + number) if os.geteuid() == 0 else ()
+    return [*user, *_box(), program, *_FLAGS, "about:blank"]
 
 
 def _box() -> list[str]:

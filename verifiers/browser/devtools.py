@@ -14,7 +14,7 @@ from deliberate.verifiers.browser.errors import BrowserGone, Refused
 Event = Callable[[str, Mapping[str, Any]], None]
 """Hears an event: its method, such as `Page.loadEventFired`, and its parameters."""
 
-MAX_MESSAGE_BYTES = 32 << 20
+MAX_MESSAGE_BYTES = 12 << 20
 """A page that says more at once, such as in one line of its console, loses its browser."""
 
 
@@ -29,6 +29,8 @@ class DevTools:
         self._waiting: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._listeners: dict[str, Event] = {}
         self._gone = False
+        self.flooded = False
+        """It is gone because it said too much at once, which only a page makes it do."""
         self._reading = asyncio.create_task(self._read())
 
     @property
@@ -72,8 +74,10 @@ class DevTools:
         try:
             while True:
                 self._take(json.loads((await self._reader.readuntil(b"\0"))[:-1]))
-        except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, ConnectionError, ValueError):
-            pass  # Closed, or a flood: gone either way.
+        except (asyncio.IncompleteReadError, ConnectionError, ValueError):
+            pass  # Closed, or not itself any more: gone either way.
+        except asyncio.LimitOverrunError:
+            self.flooded = True
         finally:
             self._gone = True
             for answer in self._waiting.values():

@@ -1,8 +1,9 @@
 """What a person does to a page: drags, turns the wheel, presses keys."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from types import MappingProxyType
+from typing import Any
 
 from deliberate.verifiers.browser.seen import Box
 from deliberate.verifiers.browser.tab import HEIGHT, WIDTH, Tab
@@ -44,7 +45,7 @@ async def keys(tab: Tab, box: Box) -> None:
         await asyncio.sleep(_HELD_S if what == "keyDown" else 0)
 
 
-INPUTS: Mapping[str, Callable[[Tab, Box], Awaitable[None]]] = MappingProxyType(
+INPUTS: Mapping[str, Callable[[Tab, Box], Coroutine[Any, Any, None]]] = MappingProxyType(
     {"drag": drag, "wheel": wheel, "keys": keys}
 )
 

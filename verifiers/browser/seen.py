@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 from deliberate.verifiers.browser.pixels import Picture
 
+LEAST_SHARE = 0.02
+"""Of the window: a smaller canvas is not what a page shows."""
+
 
 @dataclass(frozen=True, slots=True)
 class Box:
@@ -58,9 +61,10 @@ class Seen:
         return sum(canvas.draws for canvas in self.canvases)
 
     def largest(self, width: int, height: int) -> int | None:
-        """Number of the canvas that takes most of the window, where any is to be seen."""
+        """Number of the canvas that takes most of the window, where one takes enough to be seen."""
         shares = [canvas.box.visible(width, height) for canvas in self.canvases]
-        return shares.index(max(shares)) if any(shares) else None
+        share = max(shares, default=0.0)
+        return shares.index(share) if share >= LEAST_SHARE else None
 
 
 def read_seen(text: str) -> Seen:

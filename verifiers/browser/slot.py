@@ -11,12 +11,14 @@ from deliberate.verifiers.browser.modules import Library
 from deliberate.verifiers.browser.processes import kill, role
 from deliberate.verifiers.browser.rendering import Rendering
 from deliberate.verifiers.browser.tab import Tab
-from deliberate.verifiers.browser.visit import BUSY_SHARE, Visit
+from deliberate.verifiers.browser.visit import Visit
 
 OPEN_S = 20.0
 """For our own page, which is there at once; a browser that needs longer is not well."""
 CLOSE_S = 2.0
 MEMORY_EVERY_S = 0.05
+BUSY_SHARE = 0.75
+"""A page that is not done in time had this share of a processor, or the machine is to blame."""
 CRASH_NEWS_S = 0.3
 """A command fails a moment before the browser says that its page crashed."""
 
@@ -147,6 +149,8 @@ async def _visit(browser: Chromium, tab: Tab, order: Order) -> Rendering:
             await asyncio.wait({tab.fault}, timeout=CRASH_NEWS_S)
         if tab.fault.done():
             raise tab.fault.result()
+        if browser.tools.flooded:
+            raise Fault("the page floods its console")
         await making
     except Refused as error:
         raise BrowserGone(str(error)) from error

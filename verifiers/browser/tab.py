@@ -21,6 +21,7 @@ CALIBRATION = f"{ORIGIN}/calibration"
 CALIBRATE_MS = 200
 WIDTH, HEIGHT = 800, 600
 
+MOST_DIALOGS = 100
 MOST_ERRORS = 20
 MOST_CHARACTERS = 300
 """Of one error."""
@@ -49,7 +50,7 @@ class Tab:
         """The page and what it is made of are there."""
         self.fault: asyncio.Future[Fault] = asyncio.get_running_loop().create_future()
         """Set when the page is lost, by its own fault."""
-        self._browser = browser
+        self._dialogs = 0
         self._tools = browser.tools
         self._library = library
         self._probe = f"probe_{secrets.token_hex(16)}"
@@ -149,7 +150,10 @@ class Tab:
                 if event["frame"]["url"] not in (PAGE, CALIBRATION):
                     self._lost("the page goes elsewhere")
             case "Page.javascriptDialogOpening":
+                self._dialogs += 1
                 self._tools.begin("Page.handleJavaScriptDialog", self._session, accept=False)
+                if self._dialogs > MOST_DIALOGS:
+                    self._lost("the page opens one dialog after the other")
             case "Inspector.targetCrashed":
                 self._lost("the page crashed")
             case "Runtime.exceptionThrown":

@@ -106,6 +106,10 @@ setInterval(() => {
   gl.drawArrays(gl.POINTS, 0, 1);
 }, 16);""",
 )
+TINY_DRAWING = SECRET_DRAWING.replace(
+    'document.createElement("canvas")',
+    'document.body.appendChild(Object.assign(document.createElement("canvas"), { width: 30, height: 30 }))',
+)
 FAKE_COUNTERS = CANVAS_2D.replace(
     "let x = 0;",
     """let x = 0;
@@ -136,6 +140,8 @@ FAULTY: Mapping[str, tuple[str, str]] = {
         scene(more="const all = []; setInterval(() => all.push(new Uint8Array(6e7).fill(1)), 20);"),
         "memory",
     ),
+    "floods the console": (scene(more='setTimeout(() => console.log("x".repeat(16e6)), 300);'), "floods"),
+    "opens dialogs for ever": ("<script>for (;;) alert(1);</script>", "dialog"),
     "goes elsewhere": (scene(more='setTimeout(() => { location = "https://example.com/"; }, 300);'), "elsewhere"),
     "goes to a file": (scene(more='setTimeout(() => { location = "about:blank"; }, 300);'), "elsewhere"),
     "loads itself": (scene(more="setTimeout(() => location.reload(), 300);"), "again"),

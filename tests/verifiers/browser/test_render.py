@@ -109,7 +109,7 @@ async def test_errors_that_a_page_hides(lent: Resources) -> None:
     assert parts(verdict)["animation"] == 1
 
 
-@pytest.mark.parametrize("name", ["SPINNER", "CANVAS_2D", "SECRET_DRAWING", "FAKE_COUNTERS"])
+@pytest.mark.parametrize("name", ["SPINNER", "CANVAS_2D", "SECRET_DRAWING", "TINY_DRAWING", "FAKE_COUNTERS"])
 async def test_what_moves_without_webgl_is_not_drawn_and_not_animated(lent: Resources, name: str) -> None:
     seen = await scores(lent, getattr(pages, name))
     assert seen["drawing"] == seen["picture"] == seen["animation"] == seen["performance"] == seen["interaction"] == 0
@@ -191,7 +191,7 @@ def listen(listener: socket.socket, visitors: list[Any]) -> None:
 async def test_no_page_reads_what_another_one_stored(lent: Resources) -> None:
     for _ in range(2):
         first, second = await judge(lent, fenced(pages.REMEMBERS), fenced(pages.RECALLS))
-        assert parts(first)["errors"] == parts(second)["errors"] == 1, second.reason
+        assert parts(first).get("errors") == parts(second).get("errors") == 1, (first, second)
     alone = [await judge(lent, fenced(page + "<!-- alone -->")) for page in (pages.REMEMBERS, pages.RECALLS) * 2]
     assert all("LOOT" not in verdict.reason for (verdict,) in alone)
 
@@ -205,6 +205,25 @@ async def test_a_browser_that_dies_is_replaced_and_the_page_shown_again(lent: Re
     assert parts(verdict).get("drawing") == 1, verdict.reason
 
 
+async def test_the_browser_is_in_a_box(lent: Resources) -> None:
+    judging = asyncio.create_task(judge(lent, fenced(pages.GOOD + "<!-- in a box -->")))
+    await asyncio.sleep(1.5)
+    parts_of_it = [process for process in descendants(os.getpid()) if role(process) in ("renderer", "gpu-process")]
+    assert parts_of_it
+    for process in parts_of_it:
+        assert os.stat(f"/proc/{process}").st_uid != 0
+        for kind in ("net", "pid", "ipc", "user", "mnt"):
+            assert os.readlink(f"/proc/{process}/ns/{kind}") != os.readlink(f"/proc/self/ns/{kind}")
+    for process in (process for process in parts_of_it if role(process) == "renderer"):
+        assert "Seccomp:\t2" in status_of(process)  # Chromium's own sandbox.
+    ((verdict,),) = await asyncio.gather(judging)
+    assert verdict.status == "ok"
+
+
+def status_of(process: int) -> str:
+    return Path(f"/proc/{process}/status").read_text()
+
+
 def kill_browsers() -> None:
     """All of a browser but its parts, which go with it."""
     for process in descendants(os.getpid()):
@@ -214,14 +233,13 @@ def kill_browsers() -> None:
                 kill(process)
 
 
-async def test_pages_are_refused_unseen(lent: Resources) -> None:
-    start = time.monotonic()
+async def test_pages_are_refused_unseen(workers: WorkerPool) -> None:
+    without = Resources(workers, {}, browsers=None)
     long = fenced(f"<script>'{'x' * 10_000_000}'</script>")
     cut = fenced(pages.GOOD)[:-500]
-    none, large, half = await judge(lent, "There is no page.", long, cut)
+    none, large, half = await judge(without, "There is no page.", long, cut)
     assert [verdict.score for verdict in (none, large, half)] == [0.0, 0.0, 0.0]
     assert "no web page" in none.reason and "bytes" in large.reason and "ends within" in half.reason
-    assert time.monotonic() - start < 2
 
 
 async def test_one_visit_serves_all_parts_of_a_list(lent: Resources) -> None:
