@@ -15,6 +15,7 @@ from deliberate.engines.errors import UpstreamFailed
 from deliberate.engines.scripted import Reply, ScriptedEngine
 from deliberate.server.serving import ServedModel
 from deliberate.server.settings import Settings
+from deliberate.verifiers.agent_format import AgentFormat
 from deliberate.verifiers.calculator import Calculator
 from deliberate.verifiers.protocol import Candidate, Judges, Problem, Resources, Verdict, VerifierConfig
 
@@ -146,6 +147,27 @@ def test_what_could_be_judged_decides_and_the_rest_is_named() -> None:
     assert reply["choices"][0]["message"]["content"] == "<answer>3</answer>"
     assert "3 of 4 candidates could not be judged (asleep)" in reply["deliberation"]["reason"]
     assert reply["deliberation"]["fallback"] is None
+
+
+@pytest.mark.parametrize("strategy", [*WHOLE_ANSWERS, *STEPS])
+def test_every_strategy_names_what_was_not_judged(strategy: str, broken: Callable[[Fault], None]) -> None:
+    broken("some")
+    own = {"kind": "rstar", "simulations": 4, "verifier": "calculator"}
+    with served("some", says_at_once if strategy in WHOLE_ANSWERS else says) as server:
+        reply = server.chat(strategy=own if strategy == "rstar-4" else strategy, seed=0).json()
+    assert "<answer>3</answer>" in reply["choices"][0]["message"]["content"], "the only one that has a score"
+    report = reply["deliberation"]
+    assert "could not be judged (asleep)" in f"{report['reason']} {report['fallback']}"
+    assert {candidate["score"] for candidate in report["candidates"]} <= {0.9, None}
+
+
+def test_a_search_that_ends_with_the_first_pass_goes_on_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(AgentFormat, "build", lambda *_: BrokenVerifier("crash"))
+    with served("crash") as server:
+        report = server.chat(strategy="best-of-4@agent_format", seed=0).json()["deliberation"]
+    assert "agent_format crashed: KeyError" in report["fallback"]
+    assert "so the majority decided" in report["fallback"]
+    assert [candidate["verdict"] for candidate in report["candidates"]] == ["unavailable"] * 4
 
 
 @pytest.mark.parametrize(("fault", "reason"), [("crash", "crashed: KeyError"), ("hangs", "took more than 0.27 s")])
