@@ -109,7 +109,8 @@ def verify(
         try:
             asyncio.run(_run(left, output, summary, concurrency, (model, verifier_model), (server, api_key)))
         except KeyboardInterrupt:
-            hint = "" if output is None else f" The same command goes on with the other {len(left)}."
+            others = len(lines) - summary.problems
+            hint = "" if output is None else f" The same command goes on with the other {others}."
             console.print(f"Stopped.{hint}", style="yellow")
             raise typer.Exit(130) from None
     console.print(summary.table(perf_counter() - start, summary.verdicts - before))

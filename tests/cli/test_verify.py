@@ -186,17 +186,23 @@ def test_a_run_that_broke_off_goes_on_where_it_ended(tmp_path: Path) -> None:
     assert sorted(output.read_text().splitlines()) == sorted(whole.splitlines())
 
 
-def test_a_killed_run_leaves_nothing_that_cannot_be_gone_on_with(tmp_path: Path) -> None:
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGINT])
+def test_a_stopped_run_leaves_nothing_that_cannot_be_gone_on_with(tmp_path: Path, sent: signal.Signals) -> None:
     rows = [{"id": number, "prompt": "?", "candidate": "1 + 1 = 2"} for number in range(3_000)]
     path, output = write(tmp_path, *rows), tmp_path / "verdicts.jsonl"
     arguments = ["verify", str(path), "--verifier", "calculator", "-o", str(output)]
-    process = subprocess.Popen([*COMMAND, *arguments], stderr=subprocess.DEVNULL)
+    told = tmp_path / "told.txt"
+    with told.open("wb") as file:
+        process = subprocess.Popen([*COMMAND, *arguments], stderr=file)
     deadline = time.monotonic() + 60
     while not (output.exists() and output.stat().st_size > 10_000) and time.monotonic() < deadline:
         time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.send_signal(sent)
+    status = process.wait()
     before = output.read_bytes().count(b"\n")
+    if sent is signal.SIGINT:
+        assert status == 130
+        assert f"Stopped. The same command goes on with the other {len(rows) - before}." in told.read_text()
     assert 0 < before < len(rows)
     done = subprocess.run([*COMMAND, *arguments], capture_output=True, check=True, env=os.environ)
     assert f"holds {before} of 3000".encode() in done.stderr
