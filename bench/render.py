@@ -70,7 +70,7 @@ async def measure(pages: int, browsers: int) -> dict[str, Taken]:
     verifier = Render().build(Resources(workers, {}, browsers=pool))
     try:
         return {
-            "the first page (starts a browser)": await _take(verifier, range(-1, 0), at_once=1),
+            "the first pages (start browsers)": await _take(verifier, range(-browsers, 0), at_once=browsers),
             "one at a time": await _take(verifier, range(pages), at_once=1),
             f"{browsers} at once": await _take(verifier, range(pages, 2 * pages), at_once=browsers),
         }

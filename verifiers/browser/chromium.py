@@ -1,12 +1,14 @@
 """A running Chromium: started in its box, watched, ended."""
 
 import asyncio
+import time
 from collections.abc import Sequence
 
 from deliberate.verifiers.browser.devtools import MAX_MESSAGE_BYTES, DevTools
 from deliberate.verifiers.browser.errors import BrowserGone, BrowserMissing, Refused
 from deliberate.verifiers.browser.processes import cpu_seconds, descendants, kill, private_bytes
 
+LATELY_S = 0.4
 START_S = 30.0
 """The first start on a busy machine reads 300 MB from the disk."""
 
@@ -20,6 +22,8 @@ class Chromium:
     def __init__(self, process: asyncio.subprocess.Process, tools: DevTools) -> None:
         self.tools = tools
         self._process = process
+        self._recent: list[int] = []
+        self._recent_until = 0.0
 
     @classmethod
     async def start(cls, command: Sequence[str]) -> "Chromium":
@@ -55,12 +59,19 @@ class Chromium:
 
     def cpu_seconds(self) -> float:
         """Processor time that all its processes took so far."""
-        return cpu_seconds(self.processes())
+        return cpu_seconds(self._processes_lately())
 
     def largest(self) -> tuple[int, int]:
         """The process that holds most memory, and how many bytes."""
-        sizes = {process: private_bytes(process) for process in self.processes()}
+        sizes = {process: private_bytes(process) for process in self._processes_lately()}
         return max(sizes.items(), key=lambda item: item[1])
+
+    def _processes_lately(self) -> list[int]:
+        """Its processes of a moment ago: to find them takes long where many others run."""
+        now = time.monotonic()
+        if now >= self._recent_until:
+            self._recent, self._recent_until = self.processes(), now + LATELY_S
+        return self._recent
 
     async def close(self) -> None:
         """End all its processes. Killing the box's first process ends everything inside."""

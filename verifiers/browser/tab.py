@@ -19,7 +19,8 @@ from deliberate.verifiers.browser.modules import ORIGIN, Library
 PAGE = f"{ORIGIN}/"
 CALIBRATION = f"{ORIGIN}/calibration"
 CALIBRATE_MS = 200
-WIDTH, HEIGHT = 800, 600
+WIDTH, HEIGHT = 640, 480
+"""Of the window: without a GPU every pixel is a processor's work."""
 
 MOST_DIALOGS = 100
 MOST_ERRORS = 20
