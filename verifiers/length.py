@@ -51,8 +51,10 @@ class LengthRange(VerifierConfig, frozen=True):
     def build(self, resources: Resources) -> "LengthVerifier":
         if self.unit != "tokens":
             return LengthVerifier(self, None)
+        if resources.policy is None and self.part == "all":
+            return LengthVerifier(self, None)  # In training the tokens come with the completions.
         if resources.policy is None:
-            message = "There is no model here to count tokens with: use words or characters."
+            message = "There is no model here to count the tokens of a part with: use words or characters."
             raise InvalidRequest(message, param="verifier.unit")
         engine = resources.engines[resources.policy]
         return LengthVerifier(self, engine.tokenizer if engine.capabilities.token_ids else None)
@@ -71,7 +73,7 @@ class LengthVerifier:
     def _judge(self, candidate: Candidate) -> Verdict:
         length = self._length(candidate)
         if length is None:
-            return Verdict.undecided("the engine shows no tokens, so that they cannot be counted")
+            return Verdict.undecided("no tokens are known, so that they cannot be counted: use words or characters")
         score = self._score(length)
         return Verdict(score, None if self.config.slack else score == 1, reason=f"{length} {self.config.unit}")
 

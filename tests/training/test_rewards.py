@@ -110,6 +110,12 @@ def test_verifiers_see_tokens_tools_and_calls(recorder: Recorder) -> None:
     assert (second.token_ids, second.finished) == ((1, 2), False)
 
 
+def test_tokens_are_counted_where_no_model_is() -> None:
+    with VerifierReward({"kind": "length", "maximum": 2, "slack": 2}) as reward:
+        assert reward(["?"] * 3, ["x"] * 3, [[1, 2], [1, 2, 3], [1, 2, 3, 4]]) == [1.0, 0.5, 0.0]
+        assert reward(["?"], ["x"]) == [None]
+
+
 async def test_it_works_within_an_event_loop_and_stays_in_its_own(recorder: Recorder) -> None:
     with VerifierReward("calculator") as reward:
         assert reward(["?"], ["a"]) == [0.01]

@@ -70,9 +70,12 @@ async def test_tokens_that_nobody_shows_cannot_be_counted(resources: Resources) 
     hidden = replace(resources, engines={"policy": ScriptedEngine(["x"], token_ids=False)})
     verdict = await judge(hidden, "x", maximum=3)
     assert (verdict.status, verdict.score) == ("unavailable", None)
+    alone = replace(resources, policy=None)
     with pytest.raises(InvalidRequest, match="words or characters"):
-        parse_verifier({"kind": "length", "maximum": 3}).build(replace(resources, policy=None))
-    assert (await judge(replace(resources, policy=None), "x", maximum=3, unit="words")).passed is True
+        parse_verifier({"kind": "length", "maximum": 3, "part": "reply"}).build(alone)
+    assert (await judge(alone, "x", maximum=3)).status == "unavailable"
+    assert (await judge(alone, Candidate("x", (1, 2, 3, 4)), maximum=3)).passed is False
+    assert (await judge(alone, "x", maximum=3, unit="words")).passed is True
 
 
 @pytest.mark.parametrize(
