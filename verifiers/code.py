@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
 
 from pydantic import BaseModel, Field, FiniteFloat, StringConstraints, field_validator, model_validator
 
+from deliberate.verifiers.messages import text_of
 from deliberate.verifiers.programs.agreement import by_agreement
 from deliberate.verifiers.programs.assertions import Assertions
 from deliberate.verifiers.programs.calling import Call, Calls
@@ -165,11 +166,5 @@ class CodeVerifier:
         written = await asyncio.to_thread(lambda: [reading.read(candidate.text) for candidate in candidates])
         if self.tests is not None:
             return await by_tests(self.sandbox, written, self.tests, limits, config.credit)
-        return await by_agreement(self.sandbox, written, config.inputs_for(_text(problem)), limits)
-
-
-def _text(problem: Problem) -> str:
-    """What the task says, as far as it is text."""
-    contents = [message.get("content") for message in problem.messages if message["role"] == "user"]
-    parts = (part for content in contents for part in ([content] if isinstance(content, str) else content or ()))
-    return "\n".join(part if isinstance(part, str) else str(part.get("text") or "") for part in parts)
+        task = "\n".join(text_of(message) for message in problem.messages if message["role"] == "user")
+        return await by_agreement(self.sandbox, written, config.inputs_for(task), limits)

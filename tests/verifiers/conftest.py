@@ -1,6 +1,7 @@
 from collections.abc import AsyncGenerator, Iterator
 
 import pytest
+import pytest_asyncio
 
 from deliberate.engines.marks import MarkScorer
 from deliberate.engines.scripted import ScriptedEngine
@@ -14,6 +15,14 @@ def workers() -> Iterator[WorkerPool]:
     pool = WorkerPool(processes=2)
     yield pool
     pool.close()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def warm(workers: WorkerPool) -> AsyncGenerator[Resources]:
+    """Resources with boxes that stay warm, for modules whose tests share one event loop."""
+    boxes = Sandbox()
+    yield Resources(workers, {}, sandbox=boxes)
+    await boxes.close()
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from deliberate.verifiers.programs.pooled import PythonProgram, Questions, expla
 from deliberate.verifiers.programs.protocol import CompileError, Program, Stopped, Unsupported
 from deliberate.verifiers.programs.results import Found, TestLimits, shown
 from deliberate.verifiers.programs.values import read_value
-from deliberate.verifiers.sandbox.pool import PythonChild
+from deliberate.verifiers.sandbox.children import PythonChild
 from deliberate.verifiers.sandbox.protocol import MIB, Limits
 
 TESTING = Path(__file__).parent / "inside" / "testing.py"

@@ -12,13 +12,15 @@ from typing import Any
 from deliberate.verifiers.programs.inside.plain import NotPlain
 from deliberate.verifiers.programs.protocol import CompileError, Raised, Reply, Returned, Stopped
 from deliberate.verifiers.programs.values import read_value
-from deliberate.verifiers.sandbox.pool import PythonChild
+from deliberate.verifiers.sandbox.children import PythonChild
 from deliberate.verifiers.sandbox.protocol import MIB, Limits, Outcome
 from deliberate.verifiers.sandbox.sandbox import Sandbox
 
 ANSWERING = Path(__file__).parent / "inside" / "answering.py"
-LONGEST_REPLY = 4 << 20
-"""Bytes. What is longer is not read."""
+LONGEST_REPLY = 256 << 10
+"""Bytes. What is longer is no answer."""
+_SHORT_REPLY = 4 << 10
+"""Reading so much takes no time to speak of."""
 _PARSING = Limits(seconds=5.0, memory_bytes=512 * MIB)
 
 
@@ -76,7 +78,7 @@ class Questions:
         if not line:
             return _stopped(await self._child.outcome())
         try:
-            reply = read_value(line) if len(line) <= LONGEST_REPLY else None
+            reply = await _read(line)
         except NotPlain:
             reply = None
         if isinstance(reply, dict) and reply.get("mark") == mark:
@@ -107,6 +109,13 @@ def explained(stopped: Stopped) -> str:
         "disk": "it filled its folder",
     }
     return reasons.get(stopped.ended) or stopped.text or "it ended"
+
+
+async def _read(line: bytes) -> Any:
+    """Raises NotPlain."""
+    if len(line) > LONGEST_REPLY:
+        raise NotPlain(f"more than {LONGEST_REPLY} bytes")
+    return read_value(line) if len(line) <= _SHORT_REPLY else await asyncio.to_thread(read_value, line)
 
 
 def _checked(said: dict[str, Any] | Stopped, wanted: str) -> None:

@@ -26,14 +26,30 @@ _FORMS: dict[str, tuple[str, type]] = {
     "$object": ("object", list),
 }
 """What a tag stands for, and what its content must be."""
+_MOST_LEVELS = 3 * MAX_DEPTH + 10
+"""Of JSON: pairs in a list in an object make one level of a value."""
 
 
 def read_value(line: bytes) -> Value:
     """JSON from a program. Raises NotPlain."""
     try:
-        return json.loads(line)
+        value = json.loads(line)
     except (ValueError, RecursionError) as error:
         raise NotPlain(f"no JSON: {error}") from error
+    if line.count(b"[") + line.count(b"{") > _MOST_LEVELS:
+        _check_depth(value)
+    return value
+
+
+def _check_depth(value: Value) -> None:
+    """Not by recursion: what is read here is written again, and read by others."""
+    level: list[Value] = [value]
+    for _ in range(_MOST_LEVELS):
+        inner = (item.values() if isinstance(item, dict) else item for item in level if isinstance(item, dict | list))
+        level = [part for parts in inner for part in parts]
+        if not level:
+            return
+    raise NotPlain(f"JSON with more than {_MOST_LEVELS} levels")
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,9 +132,11 @@ class Comparison:
 
 def _number(value: float) -> str:
     """The same text for equal numbers, whether int, float or bool."""
+    if isinstance(value, int):
+        return hex(value)
     if not isfinite(value):
         return "nan" if isnan(value) else str(value)
-    return hex(int(value)) if value == int(value) else float.hex(value)
+    return hex(int(value)) if value.is_integer() else float.hex(value)
 
 
 def _tagged_number(tag: str, content: Any) -> str:

@@ -43,7 +43,8 @@ def guess(task: dict[str, Any]) -> dict[str, Any]:
     makers = _makers(functions.get(plain_name, []), examples)
     chance = random.Random(task["seed"])
     made = ([make(chance) for make in makers] for _ in range(20 * task["count"]))
-    return {"function": name, "inputs": list(_distinct([*examples, *made] if makers else examples, task["count"]))}
+    inputs = [*examples, *made] if makers else examples or [[]]
+    return {"function": name, "inputs": list(_distinct(inputs, task["count"]))}
 
 
 def _headers(text: str) -> Iterator[tuple[str, ast.arguments]]:
@@ -68,6 +69,8 @@ def _functions(tree: ast.Module) -> Iterator[tuple[str, ast.arguments]]:
     for node in tree.body:
         if isinstance(node, ast.FunctionDef):
             yield node.name, node.args
+        elif isinstance(node, ast.Assign) and isinstance(node.value, ast.Lambda):
+            yield from ((target.id, node.value.args) for target in node.targets if isinstance(target, ast.Name))
         elif isinstance(node, ast.ClassDef):
             yield from (
                 (item.name, _without_self(item.args)) for item in node.body if isinstance(item, ast.FunctionDef)
@@ -106,7 +109,7 @@ def _examples(text: str, name: str) -> Iterator[list[Any]]:
 
 def _makers(signatures: list[ast.arguments], examples: list[list[Any]]) -> list[Make]:
     """What makes each argument: by its annotation, else like the examples, else something or other."""
-    sizes = Counter(len(signature.args) - len(signature.defaults) for signature in signatures)
+    sizes = Counter(len(signature.args) - len(signature.defaults) or len(signature.args) for signature in signatures)
     size = len(examples[0]) if examples else sizes.most_common(1)[0][0]
     makers = list[Make]()
     for position in range(size):

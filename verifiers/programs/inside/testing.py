@@ -10,6 +10,7 @@ import ast
 import builtins
 import contextlib
 import json
+import re
 import socket
 import sys
 import unittest
@@ -98,6 +99,8 @@ class Names(dict[str, Any]):
 
     def __init__(self, candidate: Proxies, entry_point: str | None) -> None:
         super().__init__(__builtins__=builtins, __name__="tests")
+        self.unknown: set[str] = set()
+        """What only a prefix that is no program by itself defines."""
         self._candidate, self._entry_point = candidate, entry_point
 
     def __missing__(self, name: str) -> Any:
@@ -105,6 +108,8 @@ class Names(dict[str, Any]):
             return getattr(builtins, name)
         if name == "candidate" and self._entry_point:
             return self._candidate.name(self._entry_point)
+        if name in self.unknown:
+            raise Unsupported(f"the tests use {name!r} of the prefix, which is no program by itself")
         return self._candidate.read({"name": name})
 
 
@@ -138,8 +143,15 @@ class Tests:
 
     def _run_prefix(self) -> None:
         """What stands before every candidate is the tests' own: helpers in it need not be asked for."""
-        with contextlib.suppress(SyntaxError, ValueError):  # It may become a program only with what a candidate adds.
-            exec(compile(self._task["prefix"], "prefix", "exec", dont_inherit=True), self._names)
+        prefix: str = self._task["prefix"]
+        for body in ("", "    pass", "        pass"):  # It may end with the head of a function.
+            with contextlib.suppress(SyntaxError, ValueError):
+                code = compile(f"{prefix}\n{body}\n", "prefix", "exec", dont_inherit=True)
+                with Attempt(self._count, 0):
+                    exec(code, self._names)
+                break
+        else:
+            self._names.unknown = set(re.findall(r"\w+", prefix)) - {self._task["entry_point"]}
         self._names.pop(self._task["entry_point"], None)
 
     def _check(self) -> None:
