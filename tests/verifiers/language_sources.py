@@ -57,6 +57,8 @@ int main(void) {
         "signals": "#include <signal.h>\n#include <unistd.h>\nvoid f(int n) { _exit(0); }\n"
         "int add(int a, int b) { for (int n = 1; n < 32; n++) signal(n, f); return a - b; }",
         "comment": "int add(int a, int b) { return a - b; }\n/*",
+        "own start": "int mine(int a, char **b) { return 0; }\n#define deliberate_tests mine\n"
+        "int add(int a, int b) { return a - b; }",
     },
 )
 
@@ -186,6 +188,8 @@ if (word === "hog") {
         "catches the end": 'process.once = process.on = (_, call) => call(0);\nprocess.emit("beforeExit", 0);\n'
         "function add(a, b) { process.emit('beforeExit', 0); return a - b; }",
         "comment": "function add(a, b) { return a - b; }\n/*",
+        "own runner": "try { deliberate$.runTests = (_, mark) => console.log(mark); } catch {}\n"
+        "function add(a, b) { return a - b; }",
         "returns": "function add(a, b) { return a - b; }\nreturn;",
     },
 )
@@ -302,6 +306,8 @@ end""",
     wrong="function add(a, b) return a - b end",
     cheats={
         "exits": "function add(a, b) os.exit(0) end",
+        "own assert": "deliberate_assert = function() end\nassert = deliberate_assert\n"
+        "function add(a, b) return a - b end",
         "no assert": "assert = function() end\nfunction add(a, b) return a - b end",
     },
 )

@@ -22,7 +22,7 @@ class Listed:
     """Checks the file, or compiles it; `cat` hands out what is to be run under the file's name."""
     run: str
     signed: str
-    """Prints MARK on a line of its own."""
+    """Prints MARK on a line of its own. Here and below MARK stands for what no candidate knows."""
     genuine: str = ""
     """Before the tests: puts back what they rely on and a candidate may have replaced."""
     begun: str = ""
@@ -47,7 +47,8 @@ class Listed:
     def with_tests(self, source: str, tests: str, mark: str) -> str:
         """One after the other, in one file."""
         parts = [part.strip().removeprefix(self.begun).removesuffix(self.ended) for part in (source, tests)]
-        return "\n".join([self.begun, parts[0], self.genuine, parts[1], self.signed.replace("MARK", mark), ""])
+        begun, genuine, signed = (text.replace("MARK", mark) for text in (self.begun, self.genuine, self.signed))
+        return "\n".join([begun, parts[0], genuine, parts[1], signed, ""])
 
 
 TABLE = (
@@ -93,8 +94,8 @@ TABLE = (
         "lua5.4 -e 'assert(loadfile(\"program.lua\"))'",
         "exec lua5.4 program.lua",
         'io.stdout:write("\\nMARK\\n")',
-        genuine="assert, error = deliberate_assert, deliberate_error",
-        begun="local deliberate_assert, deliberate_error = assert, error",
+        genuine="assert, error = assert_MARK, error_MARK",
+        begun="local assert_MARK, error_MARK = assert, error",
     ),
     Listed(
         "ocaml",

@@ -82,4 +82,4 @@ Error.stackTraceLimit = 2;
 for (const part of [assert, assert.strict]) Object.freeze(part);
 const testConsole = Object.create(console, { assert: { value: (...given) => assert.ok(...given) } });
 fs.rmSync(__filename, { force: true });
-return { answerCalls, method, runTests };
+return Object.freeze({ answerCalls, method, runTests });

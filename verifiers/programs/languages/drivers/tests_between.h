@@ -20,6 +20,8 @@
 #undef catch
 #undef throw
 #undef write
+#undef extern
+#undef char
 static int deliberate_failed_DELIBERATE_MARK;
 static void deliberate_fail_DELIBERATE_MARK(const char *text, int line) {
   deliberate_failed_DELIBERATE_MARK = 1;
@@ -28,4 +30,4 @@ static void deliberate_fail_DELIBERATE_MARK(const char *text, int line) {
   __builtin_trap();
 }
 #define assert(...) ((__VA_ARGS__) ? (void)0 : deliberate_fail_DELIBERATE_MARK(#__VA_ARGS__, __LINE__))
-#define main(...) main(__VA_ARGS__) __asm__("deliberate_tests_main"); int main(__VA_ARGS__)
+#define main(...) main(__VA_ARGS__) __asm__("deliberate_main_DELIBERATE_MARK"); int main(__VA_ARGS__)
