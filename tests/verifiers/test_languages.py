@@ -12,6 +12,7 @@ import pytest
 from deliberate.verifiers.programs import results
 from deliberate.verifiers.programs.boxed import BoxedProgram
 from deliberate.verifiers.programs.languages.javascript import TypeScript
+from deliberate.verifiers.programs.languages.toolchains import Toolchain, in_shell
 from deliberate.verifiers.programs.protocol import CompileError, Raised, Reply, Returned, Stopped, Unsupported
 from deliberate.verifiers.programs.registry import LANGUAGES
 from deliberate.verifiers.sandbox.boxes import Boxes
@@ -295,12 +296,18 @@ async def test_a_missing_typescript_says_where_it_was_looked_for(box: Sandbox, t
         await TypeScript(folders=(str(tmp_path),)).build("1", box, LIMITS)
 
 
-async def test_compilers_that_do_not_end_are_ended(box: Sandbox) -> None:
-    bomb = (
-        "template<int N> struct F { static const long v = F<N-1>::v + F<N-2>::v + F<N/2+N>::v; };\nint x = F<900>::v;"
-    )
-    with pytest.raises(CompileError):
-        await LANGUAGE["cpp"].build(bomb, box, replace(LIMITS, seconds=3.0))
+async def test_compilers_that_take_too_much_time_are_ended(box: Sandbox) -> None:
+    bomb = """
+template <int N, int M> struct F { static const int v = F<N - 1, 2 * M>::v + F<N - 1, 2 * M + 1>::v; };
+template <int M> struct F<0, M> { static const int v = M; };
+int x = F<28, 0>::v;"""
+    with pytest.raises(CompileError, match="cc1plus"):
+        await LANGUAGE["cpp"].build(bomb, box, replace(LIMITS, seconds=1.0, memory_bytes=4096 * MIB))
+
+
+async def test_compilers_that_get_no_time_are_no_verdict(box: Sandbox) -> None:
+    with pytest.raises(SandboxUnavailable, match="busy"):
+        await Toolchain(("sleep",), "").compile(in_shell("sleep 20", {}), box, replace(LIMITS, seconds=0.1))
 
 
 async def ask(candidate: BoxedProgram, function: str, questions: list[list[Any]]) -> list[Reply]:

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from math import ceil
 
 from deliberate.verifiers.programs.protocol import CompileError, Executable
 from deliberate.verifiers.sandbox.launching import PATH
@@ -13,6 +14,8 @@ ARTIFACT_BYTES = 32 * MIB
 """Of what a compiler may hand out."""
 _DISK_BYTES, _PROCESSES = 256 * MIB, 256
 """Compilers get at least so much."""
+_PATIENCE = 5
+"""So many times its CPU time a compiler may take by the clock."""
 _COMPLAINT_LINES, _COMPLAINT_BYTES = 8, 2_000
 _NOT_STARTED = (126, 127)
 """Exit status of a shell that cannot start a program."""
@@ -37,12 +40,20 @@ class Toolchain:
     async def compile(self, compiler: Executable, sandbox: Sandbox, limits: Limits) -> bytes:
         """What the compiler hands out on its standard output.
 
-        Raises CompileError, and SandboxUnavailable where the compiler is missing or does not start.
+        The limit of time is one of CPU time: that a machine is busy is not the candidate's fault.
+
+        Raises CompileError, and SandboxUnavailable where the compiler is missing, does not start, or gets no time.
         """
         self.require()
         disk, processes = max(limits.disk_bytes, _DISK_BYTES), max(limits.processes, _PROCESSES)
         roomy = replace(limits, output_bytes=ARTIFACT_BYTES, disk_bytes=disk, processes=processes)
-        outcome = await sandbox.run(compiler.job(roomy))
+        patient = replace(roomy, seconds=_PATIENCE * limits.seconds)
+        outcome = await sandbox.run(_within_cpu_time(compiler, limits.seconds).job(patient))
+        if outcome.ended == "timeout":
+            raise SandboxUnavailable(
+                f"compiling took more than {patient.seconds:g} s, but not {limits.seconds:g} s of CPU time: this "
+                "machine is too busy, or the compiler waits"
+            )
         if outcome.ended != "exited":
             raise CompileError(f"compiling ended by its limit of {_limit(outcome, roomy)}")
         if outcome.code in _NOT_STARTED:
@@ -57,6 +68,11 @@ def in_shell(script: str, files: Mapping[str, bytes], executable: Executable | N
     return replace(executable or Executable(()), command=("sh", "-c", script), files=files)
 
 
+def _within_cpu_time(compiler: Executable, seconds: float) -> Executable:
+    limited = ("sh", "-c", f'ulimit -t {ceil(seconds)}; exec "$@"', "sh", *compiler.command)
+    return replace(compiler, command=limited)
+
+
 def _complaint(outcome: Outcome) -> str:
     """The compiler's first lines: what comes later often follows from them."""
     text = (outcome.stderr.strip() or outcome.stdout.strip())[:_COMPLAINT_BYTES].decode(errors="replace")
@@ -65,7 +81,6 @@ def _complaint(outcome: Outcome) -> str:
 
 def _limit(outcome: Outcome, limits: Limits) -> str:
     amounts = {
-        "timeout": f"{limits.seconds:g} s",
         "memory": f"{limits.memory_bytes // MIB} MiB of memory",
         "output": f"{limits.output_bytes // MIB} MiB of output",
         "disk": f"{limits.disk_bytes // MIB} MiB of files",
