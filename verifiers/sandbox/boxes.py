@@ -31,11 +31,14 @@ class Boxes:
         return self.builder.tier
 
     @asynccontextmanager
-    async def open(self, job: Job) -> AsyncGenerator[BoxedProcess]:
-        """Start a program and talk to it; leaving the context ends it. Raises SandboxUnavailable."""
+    async def open(self, job: Job, kept: tuple[int, ...] = ()) -> AsyncGenerator[BoxedProcess]:
+        """Start a program and talk to it; leaving the context ends it. `kept` are open files that it inherits.
+
+        Raises SandboxUnavailable.
+        """
         slot = await self._free.get()
         try:
-            process = self.start(job, slot)
+            process = self.start(job, slot, kept)
             try:
                 yield process
             finally:

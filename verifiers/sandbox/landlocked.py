@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from deliberate.verifiers.sandbox.launching import Launch, environment, ulimits
+from deliberate.verifiers.sandbox.launching import Launch, environment, place, ulimits
 from deliberate.verifiers.sandbox.protocol import Job, Tier
 from deliberate.verifiers.sandbox.slots import Slot
 
@@ -30,7 +30,7 @@ class Landlocked:
     def launch(self, job: Job, slot: Slot, kept: Sequence[int] = ()) -> Launch:
         """How the job is started; `kept` are open files that it inherits."""
         for name, content in job.files.items():
-            self._place(slot, name, content)
+            place(slot, name, content)
         leash, held = os.pipe()
         box = {
             "uid": slot.uid,
@@ -45,10 +45,3 @@ class Landlocked:
         }
         command = (self.python, "-ESsB", str(self.programs / "launch.py"), json.dumps(box))
         return Launch(command, (leash, *kept), (leash,), held)
-
-    def _place(self, slot: Slot, name: str, content: bytes) -> None:
-        path = slot.folder / name
-        with open(path, "xb") as file:
-            file.write(content)
-        if slot.uid is not None:
-            os.chown(path, slot.uid, slot.uid)

@@ -1,5 +1,6 @@
 """What the ways to build a box have in common."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
@@ -22,6 +23,8 @@ class Launch:
     """Those of them that are the box's own: closed here once it has started."""
     leash: int | None = None
     """Open file whose closing ends the box and all in it; None where killing the command does."""
+    overhead_bytes: int = 0
+    """Memory of what runs the program, beside the program's own."""
 
 
 class Builder(Protocol):
@@ -38,6 +41,15 @@ class Builder(Protocol):
     def launch(self, job: Job, slot: Slot, kept: Sequence[int] = ()) -> Launch:
         """How the job is started; `kept` are open files that it inherits."""
         ...
+
+
+def place(slot: Slot, name: str, content: bytes) -> None:
+    """Put a file into the slot's folder, for its user."""
+    path = slot.folder / name
+    with open(path, "xb") as file:
+        file.write(content)
+    if slot.uid is not None:
+        os.chown(path, slot.uid, slot.uid)
 
 
 def environment(job: Job, folder: str) -> dict[str, str]:

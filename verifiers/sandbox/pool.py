@@ -27,13 +27,15 @@ from deliberate.verifiers.sandbox.streams import Capture, Feed
 _BOX = Limits(seconds=1e8, memory_bytes=1 << 40, disk_bytes=64 * MIB, processes=4096)
 """Of the interpreter that forks; each child has limits of its own."""
 _READABLE = ("/usr/lib", "/lib", "/lib64", "/usr/local/lib", "/usr/share/zoneinfo", "/etc/ld.so.cache")
+_OVERLAP = 2
+"""Interpreters for each box at once: while one waits for what the host says next, another computes."""
 _LARGEST_MESSAGE = 64 * MIB
 _SECONDS_TO_START = 30.0
 _SECONDS_TO_DIE = 2.0
 
 
 class PythonPool:
-    """Warm interpreters, as many as there are boxes at once; each runs one child at a time."""
+    """Warm interpreters, some for each box at once; each runs one child at a time."""
 
     def __init__(self, boxes: Boxes, interpreter: Interpreter, driver: Path, width: int) -> None:
         self._boxes, self._interpreter = boxes, interpreter
@@ -41,11 +43,11 @@ class PythonPool:
             boxes.ground.add_program(program)
         self._driver = driver.name
         self._free: asyncio.Queue[_ForkServer | Slot] = asyncio.Queue()
-        for _ in range(width):
+        for _ in range(_OVERLAP * width):
             self._free.put_nowait(boxes.ground.slot())
 
     @asynccontextmanager
-    async def child(self, limits: Limits) -> AsyncGenerator["PythonChild"]:
+    async def child(self, limits: Limits) -> AsyncGenerator["ForkedChild"]:
         """A fresh child; leaving the context ends it. Raises SandboxUnavailable."""
         place = await self._free.get()
         try:
@@ -70,7 +72,7 @@ class PythonPool:
             if isinstance(place, _ForkServer):
                 await place.close()
 
-    async def _return(self, server: "_ForkServer", child: "PythonChild") -> None:
+    async def _return(self, server: "_ForkServer", child: "ForkedChild") -> None:
         await child.close()
         if server.reusable:
             self._free.put_nowait(server)
@@ -109,7 +111,7 @@ class _ForkServer:
         """Nothing of the children it had is left."""
         self._process, self._control = process, control
         self._numbers = itertools.count()
-        self._children: dict[int, PythonChild] = {}
+        self._children: dict[int, ForkedChild] = {}
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(control, self._read)
         self._ready = asyncio.Event()
@@ -126,10 +128,10 @@ class _ForkServer:
             outcome = await self._process.outcome()
             raise SandboxUnavailable(f"the interpreter in the box did not start: {outcome.stderr[-300:]!r}")
 
-    def fork(self, limits: Limits) -> "PythonChild":
+    def fork(self, limits: Limits) -> "ForkedChild":
         """A child at work."""
         number = next(self._numbers)
-        child = PythonChild(self, number, limits)
+        child = ForkedChild(self, number, limits)
         self._children[number] = child
         request = {"run": number, "limits": _limits(limits)}
         try:
@@ -195,7 +197,7 @@ class _ForkServer:
         self._children.clear()
 
 
-class PythonChild:
+class ForkedChild:
     """A child at work, as seen from outside."""
 
     def __init__(self, server: _ForkServer, number: int, limits: Limits) -> None:

@@ -25,6 +25,7 @@ class BoxedProcess:
         self._limits = limits
         self._disk_is_full = disk_is_full
         self._leash = launch.leash
+        self._memory = limits.memory_bytes + launch.overhead_bytes
         self._loop = asyncio.get_running_loop()
         self._ended: Ended | None = None
         self._exited = asyncio.Event()
@@ -41,11 +42,11 @@ class BoxedProcess:
                 os.close(number)
         self._started = time.perf_counter()
         self._stdin = Feed(self._loop, inward[1])
-        self._stdout = Capture(self._loop, outward[0], limits.output_bytes, lambda: self._end("output"))
+        self._stdout = Capture(self._loop, outward[0], limits.output_bytes, lambda: self.end("output"))
         self._stderr = Capture(self._loop, errors[0], limits.output_bytes)
         self._pidfd = os.pidfd_open(self._popen.pid)
         self._loop.add_reader(self._pidfd, self._saw_exit)
-        self._deadline = self._loop.call_later(limits.seconds, self._end, "timeout")
+        self._deadline = self._loop.call_later(limits.seconds, self.end, "timeout")
         self._watch = self._loop.call_later(_WATCH_SECONDS, self._look)
 
     @property
@@ -77,7 +78,8 @@ class BoxedProcess:
             self._finished - self._started,
         )
 
-    def _end(self, why: Ended) -> None:
+    def end(self, why: Ended) -> None:
+        """End it for a limit that it broke."""
         if self._ended is None and not self._exited.is_set():
             self._ended = why
             self._kill()
@@ -94,10 +96,10 @@ class BoxedProcess:
             self._loop.call_later(_LAST_SECONDS, self._popen.kill)
 
     def _look(self) -> None:
-        if resident_bytes(self._popen.pid) > self._limits.memory_bytes:
-            self._end("memory")
+        if resident_bytes(self._popen.pid) > self._memory:
+            self.end("memory")
         elif self._disk_is_full():
-            self._end("disk")
+            self.end("disk")
         else:
             self._watch = self._loop.call_later(_WATCH_SECONDS, self._look)
 

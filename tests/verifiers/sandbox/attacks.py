@@ -5,8 +5,12 @@ the host. `LATE` ones end by the time limit at most.
 """
 
 PRELUDE = """
-import ctypes, json, os, resource, signal, socket, struct, sys, threading, time
-LIBC = ctypes.CDLL(None, use_errno=True)
+import json, os, signal, socket, struct, sys, threading, time
+try:
+    import ctypes, resource
+    LIBC = ctypes.CDLL(None, use_errno=True)
+except ImportError:  # In WebAssembly: what needs them fails, all else goes on.
+    pass
 def tries(*attempts):
     for attempt in attempts:
         try:
@@ -21,7 +25,7 @@ def fork_and(action):
         if os.fork() == 0:
             action()
             os._exit(0)
-    except OSError:
+    except (OSError, AttributeError):
         pass
 """
 

@@ -1,12 +1,15 @@
 import json
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from deliberate.verifiers.sandbox.boxes import Boxes
+from deliberate.verifiers.sandbox.children import PythonChildren
+from deliberate.verifiers.sandbox.fresh import FreshPythons
 from deliberate.verifiers.sandbox.interpreters import find_python
 from deliberate.verifiers.sandbox.pool import PythonPool
 from deliberate.verifiers.sandbox.protocol import Job, Limits, Outcome, Tier
@@ -20,7 +23,7 @@ class Runner:
     """Runs Python programs in boxes of one tier, each in a fresh interpreter or in a child of a warm one."""
 
     boxes: Boxes
-    pool: PythonPool | None
+    pool: PythonChildren | None
 
     async def run(self, source: str, limits: Limits) -> Outcome:
         if self.pool is None:
@@ -46,19 +49,35 @@ def _owner(process: str) -> int | None:
 
 @pytest.fixture(params=["A", "B"])
 async def boxes(request: pytest.FixtureRequest) -> AsyncIterator[Boxes]:
-    """Boxes of each strong tier; a machine that lacks one fails here, because CI gives both."""
+    """Boxes of each tier that runs any program; a machine that lacks one fails here, because CI gives both."""
+    async with _boxes(request.param) as boxes:
+        yield boxes
+
+
+@pytest.fixture
+async def python_boxes() -> AsyncIterator[Boxes]:
+    """Boxes of the tier that runs Python only; CI gives that too."""
+    async with _boxes("C") as boxes:
+        yield boxes
+
+
+@pytest.fixture(params=[f"{tier} {way}" for tier in "ABC" for way in ("alone", "driven")])
+async def runner(request: pytest.FixtureRequest) -> AsyncIterator[Runner]:
+    """Every way in which Python programs run: an interpreter alone, or one that a driver tells what to do."""
+    tier, way = request.param.split()
+    async with _boxes(tier) as boxes:
+        if way == "alone":
+            yield Runner(boxes, None)
+            return
+        pool = (FreshPythons if tier == "C" else PythonPool)(boxes, find_python(None), DRIVER, 1)
+        yield Runner(boxes, pool)
+        await pool.close()
+
+
+@asynccontextmanager
+async def _boxes(tier: str) -> AsyncGenerator[Boxes]:
     sandbox = Sandbox()
-    boxes = sandbox.boxes_of(Tier(request.param))
+    boxes = sandbox.boxes_of(Tier(tier))
     assert isinstance(boxes, Boxes), boxes
     yield boxes
     await sandbox.close()
-
-
-@pytest.fixture(params=["fresh", "warm"])
-async def runner(request: pytest.FixtureRequest, boxes: Boxes) -> AsyncIterator[Runner]:
-    if request.param == "fresh":
-        yield Runner(boxes, None)
-        return
-    pool = PythonPool(boxes, find_python(None), DRIVER, 1)
-    yield Runner(boxes, pool)
-    await pool.close()

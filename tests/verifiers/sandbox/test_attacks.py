@@ -1,4 +1,4 @@
-"""Hostile programs at every tier this machine gives, in fresh and in warm interpreters: nothing may get out."""
+"""Hostile programs at every tier this machine gives, alone and driven: nothing may get out."""
 
 import asyncio
 import textwrap
