@@ -327,7 +327,7 @@ async def test_programs_that_behave_alike_vote_together(problem: Problem, warm: 
         ({"test_source": "x" * 600_000}, "test_source"),
     ],
 )
-def test_impossible_specifications_are_refused(options: dict[str, Any], complaint: str) -> None:
+async def test_impossible_specifications_are_refused(options: dict[str, Any], complaint: str) -> None:
     with pytest.raises(ValidationError, match=complaint):
         Code.model_validate(options)
 

@@ -8,9 +8,13 @@ import pytest
 from deliberate.verifiers.code import Code
 from deliberate.verifiers.protocol import Candidate, Problem, Resources, Verdict
 
-from .humaneval import ENDLESS, HOG, Task, begins_with, off_by_one, passes, tasks, wrong_operator
+from .humaneval import ENDLESS, FILE, HOG, Task, begins_with, off_by_one, passes, tasks, wrong_operator
 
-pytestmark = [pytest.mark.timeout(600), pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [
+    pytest.mark.skipif(not FILE.exists(), reason=f"needs HumanEval in {FILE}"),
+    pytest.mark.timeout(600),
+    pytest.mark.asyncio(loop_scope="module"),
+]
 
 
 async def judged(
@@ -51,7 +55,9 @@ async def test_broken_solutions_pass_exactly_where_plain_python_passes_them(prob
             assert verdict.passed is equivalent[task, program], f"{task.name}: {verdict.reason}\n{program}"
 
 
-@pytest.mark.parametrize("statements", ["return None", ENDLESS, HOG], ids=["early return", "endless", "memory hog"])
+@pytest.mark.parametrize(
+    "statements", ["return None", ENDLESS, FILE, HOG], ids=["early return", "endless", "memory hog"]
+)
 async def test_solutions_that_begin_with_it_fail(statements: str, problem: Problem, warm: Resources) -> None:
     async def verdict(task: Task) -> Verdict:
         return (await judged(task, [fenced(begins_with(task, statements))], problem, warm, seconds=0.2))[0]

@@ -47,9 +47,10 @@ class PythonProgram:
 
     @asynccontextmanager
     async def calls(self, function: str, limits: Limits) -> AsyncGenerator["FunctionCalls"]:
-        """Load it, to call that function. Raises CompileError, SandboxUnavailable."""
-        async with self.questions(limits) as questions:
-            yield FunctionCalls(questions)
+        """Load it, to call that function. Raises SandboxUnavailable; the first call raises CompileError."""
+        async with self.sandbox.python(ANSWERING, limits) as child:
+            questions = Questions(child)
+            yield FunctionCalls(questions, questions.send({"load": self.sources}), limits.seconds)
 
     @asynccontextmanager
     async def questions(self, limits: Limits) -> AsyncGenerator["Questions"]:
@@ -67,9 +68,17 @@ class Questions:
         self._child = child
 
     async def ask(self, question: Mapping[str, Any], seconds: float) -> dict[str, Any] | Stopped:
-        """The answer that bears this question's mark. Raises SandboxUnavailable."""
+        """The answer to it. Raises SandboxUnavailable."""
+        return await self.answer(self.send(question), seconds)
+
+    def send(self, question: Mapping[str, Any]) -> str:
+        """Ask without waiting; the mark that the answer will bear. Answers come in the order of their questions."""
         mark = secrets.token_hex(8)
         self._child.send_message(json.dumps({"mark": mark, **question}).encode())
+        return mark
+
+    async def answer(self, mark: str, seconds: float) -> dict[str, Any] | Stopped:
+        """The next answer, which must bear this mark. Raises SandboxUnavailable."""
         try:
             async with asyncio.timeout(seconds):
                 line = await self._child.message()
@@ -86,15 +95,22 @@ class Questions:
         return Stopped("exited", "it wrote what is no answer to the question")
 
 
-@dataclass(frozen=True, slots=True)
 class FunctionCalls:
     """Calls of functions with plain data."""
 
-    questions: Questions
+    def __init__(self, questions: Questions, loading: str, seconds: float) -> None:
+        """`loading` is the mark of the question that loads the program, which may take so long."""
+        self._questions, self._seconds = questions, seconds
+        self._loading: str | None = loading
 
     async def call(self, function: str, arguments: Sequence[object], seconds: float) -> Reply:
-        """Ask one question, and wait so long for its answer."""
-        said = await self.questions.ask({"target": {"name": function}, "arguments": arguments}, seconds)
+        """Ask one question, and wait so long for its answer. The first one raises CompileError."""
+        # Sent before the program has loaded: nobody waits twice for the first answer.
+        mark = self._questions.send({"target": {"name": function}, "arguments": arguments})
+        if self._loading is not None:
+            _checked(await self._questions.answer(self._loading, self._seconds), "loaded")
+            self._loading = None
+        said = await self._questions.answer(mark, seconds)
         if isinstance(said, Stopped):
             return said
         return Returned(said["value"]) if "value" in said else Raised(str(said.get("text", "")))

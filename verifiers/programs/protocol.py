@@ -122,5 +122,5 @@ class Program(Protocol):
     def calls(self, function: str, limits: Limits) -> AbstractAsyncContextManager[Session]:
         """Start it to answer calls of a function; `limits` hold for all of them together.
 
-        Entering raises SandboxUnavailable, Unsupported, CompileError."""
+        Entering, or the first call, raises SandboxUnavailable, Unsupported, CompileError."""
         ...
