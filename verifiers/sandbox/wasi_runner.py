@@ -20,6 +20,7 @@ from wasmtime import (
     Engine,
     ExitTrap,
     Func,
+    FuncType,
     Linker,
     Memory,
     Module,
@@ -115,9 +116,10 @@ class Channel:
     def define(self, linker: Linker, module: Module) -> None:
         """Take the place of the functions that would refuse."""
         linker.allow_shadowing = True
-        types = {name: found.type for found in module.imports if (name := found.name) is not None}
-        for name, function in (("sock_recv", self._receive), ("sock_send", self._send)):
-            linker.define_func("wasi_snapshot_preview1", name, types[name], function, access_caller=True)
+        functions = {"sock_recv": self._receive, "sock_send": self._send}
+        for found in module.imports:
+            if found.name in functions and isinstance(found.type, FuncType):
+                linker.define_func(found.module, found.name, found.type, functions[found.name], access_caller=True)
 
     def _receive(
         self, caller: Caller, number: int, vectors: int, count: int, _flags: int, size_at: int, flags_at: int

@@ -47,9 +47,10 @@ async def test_memory_and_time_are_bounded_and_the_standard_library_is_there(pyt
 
 
 async def test_a_trap_ends_the_program_alone(python_boxes: Boxes) -> None:
-    """What overruns the stack of WebAssembly is no exit of the interpreter's."""
-    outcome = await run(python_boxes, "import sys; sys.setrecursionlimit(10**9)\nf = lambda: f()\nf()")
-    assert not outcome.succeeded
+    outcome = await run(python_boxes, "import os; os.abort()")
+    assert outcome.code == 134 and b"wasm trap" in outcome.stderr
+    deep = await run(python_boxes, "import sys; sys.setrecursionlimit(10**9)\nf = lambda: f()\nf()")
+    assert deep.ended == "exited" and not deep.succeeded
     assert (await run(python_boxes, "print(1)")).stdout == b"1\n"
 
 
