@@ -1,7 +1,7 @@
 """Assert-style tests of Python, in another process than what they test: asked questions are passed on between the two.
 
-The tests' process decides, by Python's own rules, on plain data alone, and nothing of the candidate's ever runs in it: an
-object that is no plain data (and whatever pretends to be equal to all) is there a handle, equal to nothing but itself.
+The tests' process decides, by Python's own rules, on plain data alone, and nothing of the candidate's ever runs in it:
+an object that is no plain data, such as one that is equal to all, is a handle there, equal to nothing but itself.
 Handles can be called and read, and exceptions of Python's own come through; functions cannot be passed to the
 candidate, nor can tests ask for the class of its objects: that decides nothing. What the tests say at their end counts
 for nothing but with the mark that only they were given.
