@@ -4,14 +4,13 @@ Any version is answered with the one that is installed.
 """
 
 import re
-import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from deliberate.verifiers.browser.scripts import global_addon, global_build
+from deliberate.verifiers.node_modules import folders_of_packages
 
 ORIGIN = "https://candidate.invalid"
 """Where a page finds itself. The name can never be anybody's (RFC 6761)."""
@@ -39,7 +38,7 @@ class Library:
     @classmethod
     def find(cls, node_modules: Path | None = None) -> "Library | None":
         """`three` in this folder of node modules, else the first in the usual ones."""
-        for folder in (*([node_modules] if node_modules is not None else []), *_usual_folders()):
+        for folder in folders_of_packages(node_modules):
             if (folder / "three" / "build" / "three.module.js").is_file():
                 return cls((folder / "three").resolve())
         return None
@@ -58,13 +57,6 @@ class Library:
 def asks_for_three(page: str) -> bool:
     """Whether a page wants three.js at all."""
     return _MENTIONED.search(page) is not None
-
-
-def _usual_folders() -> Iterator[Path]:
-    yield Path(sys.prefix) / "node_modules"
-    yield Path("node_modules")
-    yield Path("/usr/lib/node_modules")
-    yield Path("/usr/local/lib/node_modules")
 
 
 @lru_cache(maxsize=64)
