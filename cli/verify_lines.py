@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
@@ -12,13 +12,10 @@ from pydantic import ValidationError
 from deliberate.engines.errors import DeliberateError, InvalidRequest
 from deliberate.server.validation import explain
 from deliberate.server.verify_requests import VerifyItem
+from deliberate.training.json_lines import BadLine, read_object
 from deliberate.verifiers.filling import filled
 
 ItemId = str | int
-
-
-class BadLine(DeliberateError):
-    """A line that is no problem with answers; the message says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +59,7 @@ class LineReader:
             yield line
 
     def _line(self, number: int, text: bytes) -> Line:
-        row = _object(text)
+        row = read_object(text)
         fields = _canonical(row)
         if "verifier" not in fields and self.verifier is not None:
             try:
@@ -77,21 +74,6 @@ class LineReader:
             details = [{**detail, "loc": ("body", *detail["loc"])} for detail in error.errors()]
             raise BadLine(f"is no problem: {explain(RequestValidationError(details, body=fields))}") from error
         return Line(f"{self.name}:{number}", number if item.id is None else item.id, item, fields)
-
-
-def _object(text: bytes) -> dict[str, Any]:
-    try:
-        row = json.loads(text.decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        raise BadLine(
-            f"is not UTF-8 (byte 0x{text[error.start]:02x} at {error.start + 1}); convert the file, as with "
-            "iconv -f latin1 -t utf-8"
-        ) from error
-    except (ValueError, RecursionError) as error:
-        raise BadLine(f"is not JSON ({error}); write one object on each line") from error
-    if not isinstance(row, dict):
-        raise BadLine(f"is not a JSON object but {str(row)[:40]!r}; write one object on each line")
-    return cast(dict[str, Any], row)
 
 
 def _canonical(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -22,19 +22,17 @@ from pydantic import ValidationError
 from deliberate.engines.errors import InvalidRequest
 from deliberate.search.registry import explain
 from deliberate.search.templating import template_messages
+from deliberate.training.completions import Completion, completion_text
 from deliberate.verifiers.browser.pool import BrowserPool
 from deliberate.verifiers.filling import filled
 from deliberate.verifiers.guard import build_guarded
 from deliberate.verifiers.protocol import Candidate, Problem, Resources, Verdict, VerifierConfig
 from deliberate.verifiers.registry import parse_verifier
 from deliberate.verifiers.sandbox.sandbox import Sandbox
-from deliberate.verifiers.tool_calls import CLOSE, OPEN
 from deliberate.verifiers.workers import WorkerPool
 
 Prompt: TypeAlias = str | Sequence[Mapping[str, Any]]
 """Text, or a conversation."""
-Completion: TypeAlias = str | Sequence[Mapping[str, Any]]
-"""Text, or the messages that answer a conversation."""
 
 
 class VerifierReward:
@@ -165,7 +163,7 @@ class VerifierReward:
 
     def _candidate(self, completion: Completion, ids: Sequence[int] | None) -> Candidate:
         finished = self._end is None or ids is None or self._end in ids[-1:]
-        return Candidate(_text(completion), None if ids is None else tuple(ids), finished=finished)
+        return Candidate(completion_text(completion), None if ids is None else tuple(ids), finished=finished)
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,19 +215,6 @@ def _problem(prompt: Prompt, tools: object) -> Problem:
     messages: Sequence[Mapping[str, Any]] = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
     offered = cast(Sequence[Mapping[str, Any]], tools) if isinstance(tools, Sequence) else ()
     return Problem(template_messages([dict(message) for message in messages]), tools=tuple(offered))
-
-
-def _text(completion: Completion) -> str:
-    """What was written, calls of tools with it; of several messages those of the assistant."""
-    if isinstance(completion, str):
-        return completion
-    return "".join(_said(message) for message in completion if message.get("role", "assistant") == "assistant")
-
-
-def _said(message: Mapping[str, Any]) -> str:
-    calls = [call.get("function", call) for call in message.get("tool_calls") or ()]
-    written = [json.dumps({"name": c.get("name"), "arguments": c.get("arguments", {})}) for c in calls]
-    return (message.get("content") or "") + "".join(f"{OPEN}{call}{CLOSE}" for call in written)
 
 
 def _run(loop: asyncio.AbstractEventLoop) -> None:

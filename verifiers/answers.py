@@ -39,7 +39,7 @@ def final_answer(text: str) -> str | None:
         canonical_calls,
         _document,
         _tagged,
-        _boxed,
+        boxed,
         _hashed,
         _phrased,
         _fenced,
@@ -78,7 +78,7 @@ def _tagged(reply: str) -> str | None:
     return answer.partition(_ANSWER_CLOSE)[0] if opened else None
 
 
-def _boxed(reply: str) -> str | None:
+def boxed(reply: str) -> str | None:
     """The content of the last box whose braces close; of nested boxes the innermost."""
     opened: list[int | None] = []
     found = (-1, -1)
