@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from deliberate.verifiers.node_modules import node_modules
+from deliberate.verifiers.node_modules import folders_of_packages
 from deliberate.verifiers.sandbox.launching import Launch, environment, place, ulimits
 from deliberate.verifiers.sandbox.protocol import MIB, Job, SandboxUnavailable, Tier
 from deliberate.verifiers.sandbox.slots import Slot
@@ -65,7 +65,7 @@ class Wasi:
 
 def find_wasi_python(chosen: Path | None) -> Path:
     """The chosen interpreter for WebAssembly, else the npm package's. Raises SandboxUnavailable."""
-    candidates = [chosen] if chosen is not None else [folder / _PACKAGE for folder in node_modules()]
+    candidates = [chosen] if chosen is not None else [folder / _PACKAGE for folder in folders_of_packages()]
     for candidate in candidates:
         if candidate.is_file():
             return candidate.resolve()
