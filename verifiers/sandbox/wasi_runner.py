@@ -30,7 +30,7 @@ from wasmtime import (
     WasmtimeError,
 )
 
-_PARENT_DEATH_SIGNAL = 1
+_PARENT_DEATH_SIGNAL, _NO_NEW_PRIVILEGES = 1, 38
 _STACK_BYTES = 2 << 20
 """The most that wasmtime gives; CPython stops its own recursion before."""
 _ABORTED = 128 + signal.SIGABRT
@@ -104,7 +104,9 @@ def _give_up(box: dict[str, Any]) -> None:
         os.setresgid(box["uid"], box["uid"], box["uid"])
         os.setresuid(box["uid"], box["uid"], box["uid"])
     os.umask(0o077)
-    ctypes.CDLL(None).prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)
+    prctl = ctypes.CDLL(None).prctl
+    prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)
+    prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0)
 
 
 class Channel:
