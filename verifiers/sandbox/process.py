@@ -34,7 +34,8 @@ class BoxedProcess:
         try:
             self._popen = _start(launch, inward[0], outward[1], errors[1])
         except OSError as error:
-            for number in (inward[1], outward[0], errors[0]):
+            leash = () if launch.leash is None else (launch.leash,)
+            for number in (inward[1], outward[0], errors[0], *leash):
                 os.close(number)
             raise SandboxUnavailable(f"the box could not be started: {error}") from error
         finally:

@@ -64,17 +64,21 @@ class Capture:
         self._loop, self._pipe, self._limit, self._above = loop, pipe, limit, above
         self.data = bytearray()
         """What was read and not taken as a line."""
+        self._searched = 0
+        """Bytes of it that hold no end of a line."""
         self._changed = asyncio.Event()
         self._open = True
         loop.add_reader(pipe, self._read)
 
     def take_line(self) -> bytes | None:
         """The next whole line without its end; None where there is none yet."""
-        end = self.data.find(b"\n")
+        end = self.data.find(b"\n", self._searched)
         if end < 0:
+            self._searched = len(self.data)
             return None
         line = bytes(self.data[:end])
         del self.data[: end + 1]
+        self._searched = 0
         return line
 
     async def line(self) -> bytes:

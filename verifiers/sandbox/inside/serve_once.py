@@ -9,7 +9,6 @@ import importlib
 import os
 import socket
 import sys
-import traceback
 
 _CHANNEL = 1000
 
@@ -35,5 +34,5 @@ if __name__ == "__main__":
         code = main(sys.argv[1])
     finally:
         if sys.exc_info()[0] is not None:
-            traceback.print_exc()
+            sys.__excepthook__(*sys.exc_info())
         os._exit(code & 0xFF)
