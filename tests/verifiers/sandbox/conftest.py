@@ -61,10 +61,10 @@ async def python_boxes() -> AsyncIterator[Boxes]:
         yield boxes
 
 
-@pytest.fixture(params=[f"{tier} {way}" for tier in "ABC" for way in ("alone", "driven")])
+@pytest.fixture(params=[f"{tier}-{way}" for tier in "ABC" for way in ("alone", "driven")])
 async def runner(request: pytest.FixtureRequest) -> AsyncIterator[Runner]:
     """Every way in which Python programs run: an interpreter alone, or one that a driver tells what to do."""
-    tier, way = request.param.split()
+    tier, way = request.param.split("-")
     async with _boxes(tier) as boxes:
         if way == "alone":
             yield Runner(boxes, None)
