@@ -39,7 +39,10 @@ def read_object(line: bytes) -> dict[str, Any]:
     if len(line) > MAX_LINE_BYTES:
         raise BadLine(f"is longer than {MAX_LINE_BYTES >> 20} MiB; write one JSON object on each line")
     try:
-        value = _DECODER.decode(_text(line))
+        value = _DECODER.decode(_text(line).rstrip())
+    except json.JSONDecodeError as error:
+        message = f"is not JSON ({error.msg} at character {error.pos + 1}); write one object on each line"
+        raise BadLine(message) from error
     except (ValueError, RecursionError) as error:
         raise BadLine(f"is not JSON ({error}); write one object on each line") from error
     if not isinstance(value, dict):

@@ -16,6 +16,7 @@ from deliberate.training.datasets.ngrams import ngram_hashes
 from deliberate.training.datasets.rows import Row
 
 N = 5
+_ROUNDING = 1e-9
 _TOKEN = re.compile(r"\w+|[^\w\s]")
 
 RowType = TypeVar("RowType", bound=Row)
@@ -41,7 +42,7 @@ def without_near_duplicates(
     kept, sets = list[RowType](), list[frozenset[int]]()
     by_ngram: defaultdict[int, list[int]] = defaultdict(list)
     for row, ngrams in zip(rows, _sorted_sets([_ngrams(text(row), n) for row in rows]), strict=True):
-        prefix = ngrams[: len(ngrams) - math.ceil(threshold * len(ngrams)) + 1]
+        prefix = ngrams[: len(ngrams) - math.ceil(threshold * len(ngrams) - _ROUNDING) + 1]
         whole = frozenset(ngrams)
         candidates = {other for ngram in prefix for other in by_ngram[ngram]}
         if any(_jaccard(whole, sets[other]) >= threshold for other in candidates):

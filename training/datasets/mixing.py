@@ -1,9 +1,9 @@
 """Mixes datasets by weight, endlessly, so that any position of the mixture can be reached at once.
 
 Which dataset a position takes its row from is told by a rotation of the circle (a Weyl sequence on 32 bits, with
-Knuth's multiplier): in every stretch the shares come as close to the weights as whole rows can. How often a dataset
-was taken before a position is a sum of floors, which Euclid's algorithm gives in logarithmic time. Within a dataset
-each epoch is a shuffle of its own.
+Knuth's multiplier): every stretch is within a few rows of the weights. How often a dataset was taken before a position
+is a sum of floors, which Euclid's algorithm gives in logarithmic time. Within a dataset each epoch is a shuffle of its
+own.
 """
 
 import random
