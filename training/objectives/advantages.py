@@ -10,6 +10,7 @@ A reward that could not be decided (None) is left out of mean and std and has ad
 groups.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Literal
 
@@ -22,7 +23,13 @@ ScaleRewards = Literal["group", "batch", "none"]
 
 
 def reward_table(groups: Sequence[Sequence[float | None]]) -> tuple[Tensor, Tensor]:
-    """Rewards (groups, completions) float32 and which of them are decided (bool); shorter groups are padded."""
+    """Rewards (groups, completions) float32 and which of them are decided (bool); shorter groups are padded.
+
+    Raises ValueError for a reward that is nan or infinite; what could not be decided is None.
+    """
+    for number, group in enumerate(groups):
+        if not all(reward is None or math.isfinite(reward) for reward in group):
+            raise ValueError(f"group {number}: rewards {list(group)} must be finite; None is for what is undecided")
     width = max(map(len, groups), default=0)
     rows = [[*group, *[None] * (width - len(group))] for group in groups]
     values = torch.tensor([[0.0 if reward is None else reward for reward in row] for row in rows])

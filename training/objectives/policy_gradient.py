@@ -38,6 +38,7 @@ def clipped_surrogate(
     """The loss of each token (completions, tokens), for advantages (completions, tokens) or (completions, 1).
 
     The ratio is kept in [1 - epsilon, 1 + epsilon_high] where leaving it would pay; None for the same on both sides.
+    Both arguments are finite everywhere: no mask is given.
     """
     clipped = ratio.clamp(1 - epsilon, 1 + (epsilon if epsilon_high is None else epsilon_high))
     return -(ratio * advantages).minimum(clipped * advantages)

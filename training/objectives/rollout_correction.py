@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from deliberate.training.objectives.masking import filled
-from deliberate.training.objectives.policy_gradient import MAX_LOG_RATIO
 
 ImportanceSamplingMode = Literal["token_truncate", "token_mask", "sequence_truncate", "sequence_mask"]
 
@@ -33,5 +32,5 @@ def importance_sampling_correction(
     logs = filled(old_logps, mask) - filled(sampling_logps, mask)
     if mode.startswith("sequence"):
         logs = logs.sum(-1, keepdim=True).expand_as(logs)
-    ratio = logs.clamp(max=MAX_LOG_RATIO).exp()
+    ratio = logs.exp()
     return filled(ratio.clamp(max=cap), mask if mode.endswith("truncate") else mask & (ratio <= cap))

@@ -99,6 +99,12 @@ def test_a_batch_of_one_reward() -> None:
     assert leave_one_out_advantages(rewards, decided).tolist() == [[0.0]]
 
 
+def test_a_reward_that_is_no_number_is_refused() -> None:
+    for reward in (float("nan"), float("inf")):
+        with pytest.raises(ValueError, match=r"group 1: .* None is for what is undecided"):
+            reward_table([[0.0, 1.0], [reward, 1.0]])
+
+
 def test_differences_of_rounding_are_not_blown_up() -> None:
     rewards, decided = reward_table([[0.5, 0.5 + 1e-7, 0.5, 0.5]])
     assert carries_signal(rewards, decided).all()

@@ -154,6 +154,23 @@ def test_fresh_samples_have_a_ratio_of_one_and_the_plain_policy_gradient() -> No
     torch.testing.assert_close(gradient, -samples.advantages.expand(ROWS, TOKENS) * samples.mask)
 
 
+@pytest.mark.parametrize("epsilon_high", [None, 0.4])
+@pytest.mark.parametrize("seed", range(5))
+def test_metrics_are_of_the_loss_and_have_no_gradient(seed: int, epsilon_high: float | None) -> None:
+    """Tokens are clipped where nothing of the loss is left to differentiate."""
+    logps, samples = batch(seed)
+    logps.requires_grad_()
+    terms = grpo_losses(logps, samples, beta=0.0, epsilon_high=epsilon_high)
+    (gradient,) = torch.autograd.grad(terms.loss.sum(), logps)
+    assert samples.old_logps is not None
+    assert samples.ref_logps is not None
+    assert torch.equal(terms.clipped, samples.mask & (gradient == 0))
+    assert not terms.ratio.requires_grad
+    assert not terms.kl.requires_grad
+    torch.testing.assert_close(terms.ratio[samples.mask], (logps - samples.old_logps).exp()[samples.mask])
+    assert torch.equal(terms.kl, kl_divergence(logps, samples.ref_logps, samples.mask))
+
+
 @pytest.mark.parametrize("estimator", ["k1", "k2", "k3"])
 def test_divergence_estimators(estimator: KLEstimator) -> None:
     logps, samples = batch(5)

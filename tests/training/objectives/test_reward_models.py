@@ -36,7 +36,7 @@ def test_all_pairs_of_a_prompt(seed: int, with_margins: bool, center_rewards_coe
     mask = some(seed, PROMPTS, K)
     quality = normal(seed + 1, PROMPTS, K)
     quality = quality.round() if ties else quality
-    margins = normal(seed + 2, PROMPTS, K, K).abs()
+    margins = poisoned(normal(seed + 2, PROMPTS, K, K).abs(), quality.unsqueeze(-1) > quality.unsqueeze(-2))
 
     def reference(rewards: Nested) -> float:
         of_prompts: list[float] = []
