@@ -14,7 +14,11 @@ from functools import lru_cache
 from itertools import accumulate, count
 from typing import Generic, TypeVar
 
+from deliberate.training.datasets.loading import Dataset
+from deliberate.training.datasets.rows import Row
+
 Item = TypeVar("Item")
+RowType = TypeVar("RowType", bound=Row)
 
 _CIRCLE = 2**32
 _STEP = 2_654_435_769
@@ -74,6 +78,11 @@ class Mixture(Generic[Item]):
         order = list(range(len(self._parts[part].rows)))
         random.Random(f"mixture:{self._seed}:{part}:{epoch}").shuffle(order)
         return order
+
+
+def mixture_of(datasets: Sequence[Dataset], kind: type[RowType], seed: int) -> Mixture[RowType]:
+    """The datasets by their configured weights. Raises BadData where one has rows of another kind."""
+    return Mixture([Part(data.of(kind), data.config.weight) for data in datasets], seed)
 
 
 def _points_below(bound: int, positions: int, start: int) -> int:

@@ -1,14 +1,18 @@
 """Mixtures by weight that begin anywhere."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import islice
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deliberate.training.datasets.mixing import Mixture, Part, floor_sum
+from deliberate.training.datasets import BadData, Dataset, PreferenceRow, ProblemRow
+from deliberate.training.datasets.generated import problem_rows
+from deliberate.training.datasets.mixing import Mixture, Part, floor_sum, mixture_of
+from deliberate.training.rewards import VerifierReward
+from deliberate.training.tasks import load_task
 
 A, B, C = ([f"{name}{number}" for number in range(size)] for name, size in (("a", 3), ("b", 50), ("c", 1000)))
 
@@ -51,6 +55,30 @@ def test_each_epoch_has_every_row_once_in_another_order() -> None:
 def test_seeds_decide_the_order() -> None:
     assert first(mixed(1), 200) == first(mixed(1), 200)
     assert first(mixed(1), 200) != first(mixed(2), 200)
+
+
+def test_datasets_are_mixed_by_their_configured_weights(read: Callable[..., Dataset]) -> None:
+    datasets = [
+        read("trl", {"prompt": "1"}, {"prompt": "2"}, file="a.jsonl", weight=3),
+        read("gsm8k", {"question": "3", "answer": "#### 3"}, file="b.jsonl"),
+    ]
+    rows = islice(mixture_of(datasets, ProblemRow, seed=0).from_position(0), 400)
+    count = Counter(row.question for row in rows)
+    assert abs(count["3"] - 100) <= 3
+    assert abs(count["1"] - count["2"]) <= 1
+    with pytest.raises(BadData, match=r"this stage needs a PreferenceRow"):
+        mixture_of(datasets, PreferenceRow, seed=0)
+
+
+def test_a_tasks_own_problems_are_rows() -> None:
+    problems = list(load_task("word_problems").problems("train", 0, 20))
+    rows = problem_rows(problems)
+    assert [(row.question, row.solution, row.answer) for row in rows] == [
+        (problem.question, problem.solution, problem.answer) for problem in problems
+    ]
+    with VerifierReward("reference", fill={"answer": "gold"}) as reward:
+        gold = [problem.answer for problem in problems]
+        assert reward([row.prompt for row in rows], [row.solution or "" for row in rows], gold=gold) == [1.0] * 20
 
 
 @pytest.mark.parametrize("parts", [[], [Part(A[:0])], [Part(A, 0)], [Part(A), Part(B, -1)]])

@@ -1,0 +1,21 @@
+"""Rows of a task's own problems, so that they are mixed, judged and decontaminated like any others."""
+
+from collections.abc import Iterable
+
+from deliberate.training.datasets.rows import ProblemRow
+from deliberate.training.tasks import Problem
+
+
+def problem_rows(problems: Iterable[Problem]) -> tuple[ProblemRow, ...]:
+    """As many rows as there are problems, each with its reference solution."""
+    return tuple(
+        ProblemRow(
+            id=problem.id,
+            place=problem.id,
+            prompt=({"role": "user", "content": problem.question},),
+            solution=problem.solution,
+            answer=problem.answer,
+            verifier={"kind": "reference", "answer": problem.answer},
+        )
+        for problem in problems
+    )
