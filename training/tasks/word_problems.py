@@ -47,7 +47,7 @@ _ANSWER = re.compile(r"<answer>\s*([+-]?\d+)\s*</answer>")
 
 
 @dataclass(frozen=True, slots=True)
-class _Chain:
+class Chain:
     """The bones of a problem: which templates, on which numbers."""
 
     templates: tuple[int, ...]
@@ -56,6 +56,7 @@ class _Chain:
     """The start and then one operand per step."""
 
     def lines(self) -> list[str]:
+        """The worked steps, such as `17 * 2 = 34`."""
         value, lines = self.numbers[0], list[str]()
         for index, operand in zip(self.templates, self.numbers[1:], strict=True):
             operation = STEPS[index].operation
@@ -96,7 +97,7 @@ def _operand(rng: random.Random, operation: Operation, value: int) -> int | None
     return rng.choice(factors) if factors else None
 
 
-def _chain(rng: random.Random, steps: int) -> _Chain:
+def _chain(rng: random.Random, steps: int) -> Chain:
     value = _number(rng, 99)
     templates, numbers = list[int](), [value]
     while len(templates) < steps:
@@ -108,40 +109,43 @@ def _chain(rng: random.Random, steps: int) -> _Chain:
         templates.append(rng.choice(fitting))
         numbers.append(operand)
         value = _APPLY[operation](value, operand)
-    return _Chain(tuple(templates), tuple(numbers))
+    return Chain(tuple(templates), tuple(numbers))
 
 
-def _question(rng: random.Random, chain: _Chain) -> str:
-    she, her, people = rng.choice((("she", "her", WOMEN), ("he", "his", MEN)))
-    name = rng.choice(people)
+def words(name: str, objects: str) -> dict[str, str]:
+    """What stands in the slots of a text about that person."""
+    she, her, him = ("she", "her", "her") if name in WOMEN else ("he", "his", "him")
+    return {"name": name, "o": objects, "she": she, "She": she.capitalize(), "her": him, "Her": her.capitalize()}
+
+
+def _question(rng: random.Random, chain: Chain) -> str:
+    name = rng.choice(rng.choice((WOMEN, MEN)))
     friends = [friend for friend in WOMEN + MEN if friend != name]
-    words = {
-        "name": name,
-        "o": rng.choice(OBJECTS),
-        "she": she,
-        "She": she.capitalize(),
-        "her": "her" if she == "she" else "him",
-        "Her": her.capitalize(),
-    }
-    sentences = [rng.choice(OPENINGS).format(n=chain.numbers[0], **words)]
+    slots = words(name, rng.choice(OBJECTS))
+    sentences = [rng.choice(OPENINGS).format(n=chain.numbers[0], **slots)]
     sentences += [
-        STEPS[index].text.format(n=operand, f=rng.choice(friends), **words)
+        STEPS[index].text.format(n=operand, f=rng.choice(friends), **slots)
         for index, operand in zip(chain.templates, chain.numbers[1:], strict=True)
     ]
-    sentences.append(rng.choice(QUESTIONS).format(**words))
+    sentences.append(rng.choice(QUESTIONS).format(**slots))
     return " ".join(sentences)
 
 
 def _problem(rng: random.Random, split: Split, steps: int) -> Problem:
     chain = next(c for c in (_chain(rng, steps) for _ in count()) if split_of(c.templates, c.numbers) == split)
-    question, lines = _question(rng, chain), chain.lines()
+    return as_problem(chain, _question(rng, chain), split)
+
+
+def as_problem(chain: Chain, question: str, split: Split) -> Problem:
+    """A chain, and the text that tells of it."""
+    lines = chain.lines()
     answer = lines[-1].rpartition(" ")[2]
     return Problem(
         id=f"word_problems-{hashlib.blake2b(question.encode(), digest_size=8).hexdigest()}",
         question=question,
         answer=answer,
         solution="\n".join(["<think>", *lines, "</think>", f"<answer>{answer}</answer>"]),
-        difficulty=steps,
+        difficulty=len(lines),
         split=split,
     )
 
