@@ -1,3 +1,4 @@
+import asyncio
 import json
 import os
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -16,6 +17,8 @@ from deliberate.verifiers.sandbox.protocol import Job, Limits, Outcome, Tier
 from deliberate.verifiers.sandbox.sandbox import Sandbox
 
 DRIVER = Path(__file__).parent / "running.py"
+SECONDS_TO_END = 10.0
+"""For a program that reached its limits, and all that it started, to be gone."""
 
 
 @dataclass(frozen=True)
@@ -26,13 +29,15 @@ class Runner:
     pool: PythonChildren | None
 
     async def run(self, source: str, limits: Limits) -> Outcome:
+        """Fails where the program outlives its limits; the time to start a driver is none of its own."""
+        longest = limits.seconds + SECONDS_TO_END
         if self.pool is None:
             job = Job((find_python(None).path, "-ESsB", "main.py"), {"main.py": source.encode()}, limits=limits)
-            return await self.boxes.run(job)
+            return await asyncio.wait_for(self.boxes.run(job), longest)
         async with self.pool.child(limits) as child:
             child.send_message(json.dumps(source).encode())
             child.close_input()
-            return await child.outcome()
+            return await asyncio.wait_for(child.outcome(), longest)
 
     def processes(self) -> int:
         """How many there are of the boxes' users."""

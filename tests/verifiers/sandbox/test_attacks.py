@@ -10,7 +10,7 @@ import pytest
 
 from deliberate.verifiers.sandbox.protocol import MIB, Limits
 from tests.verifiers.sandbox.attacks import ATTACKS, PRELUDE
-from tests.verifiers.sandbox.conftest import Runner
+from tests.verifiers.sandbox.conftest import SECONDS_TO_END, Runner
 from tests.verifiers.sandbox.harm import LOOT, Host
 
 LIMITS = Limits(
@@ -27,7 +27,6 @@ print(set(os.listdir(".")) - {"main.py"}, open("mine", "w").write("mine"))
 os.unlink("mine")
 """
 PATIENT = replace(LIMITS, seconds=20.0)
-SECONDS_TO_END = 10.0
 
 
 @pytest.fixture
@@ -47,9 +46,7 @@ async def test_attack(attack: str, runner: Runner, host: Host) -> None:
     assert (await runner.run(HARMLESS, PATIENT)).succeeded
     await asyncio.sleep(0.1)
     idle = runner.processes()
-    start = time.perf_counter()
     outcome = await runner.run(source, LIMITS)
-    assert time.perf_counter() - start < LIMITS.seconds + SECONDS_TO_END
     assert LOOT not in outcome.stdout
     assert host.loot.encode() not in outcome.stdout + outcome.stderr
     assert len(outcome.stdout) <= LIMITS.output_bytes and len(outcome.stderr) <= LIMITS.output_bytes
