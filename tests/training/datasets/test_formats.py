@@ -180,6 +180,14 @@ def test_prm800k_goes_on_with_what_people_wrote(read: Reader) -> None:
     ]
 
 
+def test_prm800k_ends_where_nothing_was_chosen(read: Reader) -> None:
+    step = {"completions": [completion("A", 1)], "human_completion": None, "chosen_completion": 0}
+    undecided = {"completions": [completion("B", -1)], "human_completion": None, "chosen_completion": None}
+    nothing = {"completions": None, "human_completion": None, "chosen_completion": None}
+    rows = read("prm800k", prm800k([step, undecided, step], "give_up"), prm800k([step, nothing], "give_up"))
+    assert [row.labels for row in rows.of(StepwiseRow)] == [(1.0, 0.0), (1.0,)]
+
+
 def test_prm800k_without_what_teaches_nothing(read: Reader) -> None:
     step = {"completions": [completion("A", 1)], "human_completion": None, "chosen_completion": 0}
     unrated = {"completions": [completion("A", None)], "human_completion": None, "chosen_completion": None}
@@ -209,6 +217,14 @@ def test_math_shepherd(read: Reader) -> None:
         "Step 3: The answer is: 6",
     )
     assert row.labels == (1.0, 0.0, 0.0)
+
+
+def test_math_shepherds_problems_with_a_mark_within(read: Reader) -> None:
+    text = "Parker ки has 3 chips. How many is that? step 1: It is 3. ки\nStep 2: The answer is: 3 ки"
+    label = "Parker + has 3 chips. How many is that? step 1: It is 3. -\nStep 2: The answer is: 3 +"
+    (row,) = read("math_shepherd", {"input": text, "label": label}).of(StepwiseRow)
+    assert row.question == "Parker  has 3 chips. How many is that?"
+    assert (row.steps, row.labels) == (("step 1: It is 3.", "Step 2: The answer is: 3"), (0.0, 1.0))
 
 
 @pytest.mark.parametrize("asked", ["What color is the sky?", ASKED])

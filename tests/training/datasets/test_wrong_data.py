@@ -100,11 +100,6 @@ def test_lines_that_are_no_json(read: Reader, line: bytes, message: str) -> None
         ),
         (
             "prm800k",
-            prm800k(STEP | {"chosen_completion": None}, STEP),
-            "has the 'label.steps[0].chosen_completion' None; it must be a number, because steps follow",
-        ),
-        (
-            "prm800k",
             prm800k(STEP | {"completions": "A"}),
             "has the 'label.steps[0].completions' 'A'; it must be a list",
         ),
@@ -114,6 +109,7 @@ def test_lines_that_are_no_json(read: Reader, line: bytes, message: str) -> None
             "has an 'input' without the step mark 'ки'; end each",
         ),
         ("math_shepherd", shepherd("? A ки", "? A +"), "has no 'Step 1:' between the problem and its first step mark"),
+        ("math_shepherd", shepherd("Step 1: A ки", "Step 1: A +"), "has an 'input' without a problem before 'Step 1:'"),
         ("math_shepherd", shepherd("? Step 1: A ки B", "? Step 1: A + B"), "goes on after its last step mark: 'B'"),
         (
             "math_shepherd",

@@ -1,9 +1,10 @@
 """Math-Shepherd (Wang et al. 2023, arXiv:2312.08935): steps labelled by whether the right answer follows from them.
 
 `input` is the problem and its steps, each ended by the mark `ки`; `label` is the same with `+` or `-` in place of the
-marks.
+marks. Some of the published problems have a mark within, which is left out with its label.
 """
 
+import re
 from collections.abc import Iterator
 
 from deliberate.training.datasets.formats._judging import user
@@ -12,7 +13,7 @@ from deliberate.training.datasets.rows import StepwiseRow
 from deliberate.training.json_lines import BadLine
 
 MARK = "ки"
-_FIRST = "Step 1:"
+_FIRST = re.compile("step 1:", re.IGNORECASE)
 _LABELS = {"+": 1.0, "-": 0.0}
 
 
@@ -27,16 +28,31 @@ class MathShepherd:
             raise BadLine(f"has an 'input' without the step mark {MARK!r}; end each step with it")
         if rest.strip():
             raise BadLine(f"has an 'input' that goes on after its last step mark: {rest.strip()[:40]!r}; end it there")
-        labels = _labels(record.text("label"), pieces)
-        problem, first, step = pieces[0].partition(_FIRST)
-        steps = tuple(piece.strip() for piece in (first + step, *pieces[1:]))
-        if not problem.strip() or not step.strip():
-            raise BadLine(f"has no {_FIRST!r} between the problem and its first step mark; add it")
-        if not all(steps):
-            raise BadLine(f"has an empty step {steps.index('') + 1}; leave one of the marks {MARK!r} out")
+        labels = tuple(_labels(record.text("label"), pieces))
+        problem, *steps = _problem_and_steps(pieces)
         yield StepwiseRow(
-            id=record.key, place=record.place, prompt=user(problem.strip()), steps=steps, labels=tuple(labels)
+            id=record.key,
+            place=record.place,
+            prompt=user(problem),
+            steps=tuple(steps),
+            labels=labels[len(labels) - len(steps) :],
         )
+
+
+def _problem_and_steps(pieces: list[str]) -> Iterator[str]:
+    """The text up to `Step 1:`, and then what each mark ends, without the marks within the problem."""
+    first = next((number for number, piece in enumerate(pieces) if _FIRST.search(piece)), None)
+    if first is None:
+        raise BadLine("has no 'Step 1:' between the problem and its first step mark; add it")
+    head = "".join(pieces[: first + 1])
+    problem = _FIRST.split(head, maxsplit=1)[0]
+    if not problem.strip():
+        raise BadLine("has an 'input' without a problem before 'Step 1:'; add it")
+    yield problem.strip()
+    for number, step in enumerate((head[len(problem) :], *pieces[first + 1 :]), 1):
+        if not step.strip():
+            raise BadLine(f"has an empty step {number}; leave one of the marks {MARK!r} out")
+        yield step.strip()
 
 
 def _labels(label: str, pieces: list[str]) -> Iterator[float]:

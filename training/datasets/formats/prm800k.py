@@ -60,16 +60,15 @@ def _chains(steps: list[Record]) -> Iterator[tuple[tuple[str, ...], tuple[float 
     chosen, others = list[_Completion](), list[tuple[int, _Completion]]()
     for place, step in enumerate(steps):
         completions, number = _completions(step), _chosen(step)
-        last = place == len(steps) - 1
         human = _human(step) if number is None else None
-        if number is None and human is None and not last:
-            raise step.wrong("chosen_completion", "a number, because steps follow and no human_completion stands here")
         if human is not None:
             chosen.append(human)
         elif completions:
-            # Labelling ends with the first error: the chain is then what the model went on to say.
             chosen.append(completions.pop(number or 0))
         others += [(place, completion) for completion in completions if completion.label is not None]
+        if number is None and human is None:
+            # Labelling ended here, with the first error or for want of a way on: the model's own step ends the chain.
+            break
     if any(step.label is not None for step in chosen):
         yield tuple(step.text for step in chosen), tuple(step.label for step in chosen)
     for place, completion in others:
@@ -78,7 +77,7 @@ def _chains(steps: list[Record]) -> Iterator[tuple[tuple[str, ...], tuple[float 
 
 
 def _completions(step: Record) -> list[_Completion]:
-    if step.value("completions") == []:
+    if not step.fields.get("completions"):
         return []
     return [_Completion(found.text("text"), _label(found)) for found in step.objects("completions")]
 
