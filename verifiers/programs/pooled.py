@@ -34,7 +34,7 @@ class PythonProgram:
 
     async def check(self) -> None:
         """Raises CompileError where it does not parse, SandboxUnavailable."""
-        async with self.sandbox.python(ANSWERING, _PARSING) as child:
+        async with self.sandbox.python(ANSWERING, _PARSING, stdio=False) as child:
             _checked(await Questions(child).ask({"parse": self.sources}, _PARSING.seconds), "parsed")
 
     async def run(self, stdin: bytes, limits: Limits) -> Outcome:
@@ -48,14 +48,14 @@ class PythonProgram:
     @asynccontextmanager
     async def calls(self, function: str, limits: Limits) -> AsyncGenerator["FunctionCalls"]:
         """Load it, to call that function. Raises SandboxUnavailable; the first call raises CompileError."""
-        async with self.sandbox.python(ANSWERING, limits) as child:
+        async with self.sandbox.python(ANSWERING, limits, stdio=False) as child:
             questions = Questions(child)
             yield FunctionCalls(questions, questions.send({"load": self.sources}), limits.seconds)
 
     @asynccontextmanager
     async def questions(self, limits: Limits) -> AsyncGenerator["Questions"]:
         """Load it, to ask what `inside/answering.py` can answer. Raises CompileError, SandboxUnavailable."""
-        async with self.sandbox.python(ANSWERING, limits) as child:
+        async with self.sandbox.python(ANSWERING, limits, stdio=False) as child:
             questions = Questions(child)
             _checked(await questions.ask({"load": self.sources}, limits.seconds), "loaded")
             yield questions

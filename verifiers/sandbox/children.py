@@ -33,8 +33,9 @@ class PythonChild(Protocol):
 class PythonChildren(Protocol):
     """Where they come from."""
 
-    def child(self, limits: Limits) -> AbstractAsyncContextManager[PythonChild]:
-        """A fresh child; leaving the context ends it. Raises SandboxUnavailable."""
+    def child(self, limits: Limits, stdio: bool = True) -> AbstractAsyncContextManager[PythonChild]:
+        """A fresh child; leaving the context ends it. Without `stdio` its standard input and output may lead nowhere,
+        which saves time. Raises SandboxUnavailable."""
         ...
 
     async def close(self) -> None:

@@ -30,7 +30,7 @@ class FreshPythons:
         self._command = (interpreter.path, "-ESsB", f"{programs}/serve_once.py", driver.stem)
 
     @asynccontextmanager
-    async def child(self, limits: Limits) -> AsyncGenerator["FreshChild"]:
+    async def child(self, limits: Limits, stdio: bool = True) -> AsyncGenerator["FreshChild"]:
         """A fresh child; leaving the context ends it. Raises SandboxUnavailable."""
         ours, theirs = socket.socketpair()
         job = Job(self._command, limits=replace(limits, seconds=limits.seconds + _SECONDS_TO_START))

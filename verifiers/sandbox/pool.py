@@ -1,12 +1,11 @@
-"""Warm Python: interpreters in boxes that fork a child for each program, closed in once more by itself.
+"""Warm Python: interpreters in boxes that fork a child for each program.
 
-A child shares its box with the interpreter that forked it, so it gives up more than other programs do: it stays one
-process, signals nobody but itself, opens no socket, and sees no files but Python's own and an empty work folder. A box
-whose work folder did not stay empty is thrown away.
+A child shares its box with the interpreter that forked it, so both gave up more than other programs do: they signal
+nobody, run no other programs, open no socket, and see no files but Python's own and an empty work folder. A box is
+thrown away when a child had to be stopped or left anything behind, be it a process or a file.
 """
 
 import asyncio
-import itertools
 import json
 import os
 import socket
@@ -31,7 +30,9 @@ _OVERLAP = 2
 """Interpreters for each box at once: while one waits for what the host says next, another computes."""
 _LARGEST_MESSAGE = 8 * MIB
 _SECONDS_TO_START = 30.0
-_SECONDS_TO_DIE = 2.0
+_SECONDS_TO_LEAVE = 0.2
+_OWN_MEMORY = 128 * MIB
+"""Of the interpreter, and what a child shares with it but is counted twice."""
 
 
 class PythonPool:
@@ -47,7 +48,7 @@ class PythonPool:
             self._free.put_nowait(boxes.ground.slot())
 
     @asynccontextmanager
-    async def child(self, limits: Limits) -> AsyncGenerator["ForkedChild"]:
+    async def child(self, limits: Limits, stdio: bool = True) -> AsyncGenerator["ForkedChild"]:
         """A fresh child; leaving the context ends it. Raises SandboxUnavailable."""
         place = await self._free.get()
         try:
@@ -56,7 +57,7 @@ class PythonPool:
             self._free.put_nowait(place)
             raise
         try:
-            child = server.fork(limits)
+            child = server.fork(limits, stdio)
         except OSError as error:
             self._free.put_nowait(server)
             raise SandboxUnavailable(f"no child could be started in the box: {error}") from error
@@ -110,8 +111,7 @@ class _ForkServer:
         self.reusable = True
         """Nothing of the children it had is left."""
         self._process, self._control = process, control
-        self._numbers = itertools.count()
-        self._children: dict[int, ForkedChild] = {}
+        self._child: ForkedChild | None = None
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(control, self._read)
         self._ready = asyncio.Event()
@@ -128,41 +128,35 @@ class _ForkServer:
             outcome = await self._process.outcome()
             raise SandboxUnavailable(f"the interpreter in the box did not start: {outcome.stderr[-300:]!r}")
 
-    def fork(self, limits: Limits) -> "ForkedChild":
-        """A child at work."""
-        number = next(self._numbers)
-        child = ForkedChild(self, number, limits)
-        self._children[number] = child
-        request = {"run": number, "limits": _limits(limits)}
+    def fork(self, limits: Limits, stdio: bool) -> "ForkedChild":
+        """A child at work, the only one. Raises OSError."""
+        child = ForkedChild(self, limits, stdio)
+        self._process.allow_memory(limits.memory_bytes + _OWN_MEMORY)
         try:
-            socket.send_fds(self._control, [json.dumps(request).encode()], child.their_files)
+            socket.send_fds(self._control, [json.dumps({"limits": _limits(limits)}).encode()], child.their_files)
         except OSError as error:
-            self.lose(f"the interpreter in the box is gone: {error}")
+            child.lost(f"the interpreter in the box is gone: {error}")
+            self.reusable = False
+        else:
+            self._child = child
         finally:
             for file in child.their_files:
                 os.close(file)
         return child
 
-    def kill(self, number: int) -> None:
-        """End that child."""
-        try:
-            self._control.send(json.dumps({"kill": number}).encode())
-        except OSError as error:
-            self.lose(f"the interpreter in the box is gone: {error}")
-
-    def lose(self, why: str) -> None:
-        """Give it up, and what its children were doing."""
+    def stop(self, why: Ended) -> None:
+        """End the box, and with it the child."""
         self.reusable = False
-        for child in self._children.values():
-            child.lost(why)
-        self._children.clear()
+        self._process.end(why)
 
     async def close(self) -> None:
-        """End it with all its children."""
+        """End the box."""
         self.reusable = False
-        self._loop.remove_reader(self._control)
-        self._control.close()
+        if self._control.fileno() >= 0:
+            self._loop.remove_reader(self._control)
+            self._control.close()
         await self._process.close()
+        await self._tell_child()
 
     def _read(self) -> None:
         try:
@@ -175,48 +169,44 @@ class _ForkServer:
             self._loop.remove_reader(self._control)
             self.reusable = False
             self._ready.set()
-            self._gone = self._loop.create_task(self._tell_children())
+            self._gone = self._loop.create_task(self._tell_child())
             return
         said = json.loads(message)
         if "ready" in said:
             self._ready.set()
             return
-        if said["dirty"]:
-            self.reusable = False
-        child = self._children.pop(said["ended"], None)
+        self.reusable = self.reusable and not said["dirty"]
+        child, self._child = self._child, None
         if child is not None:
             child.exited(said["code"])
 
-    async def _tell_children(self) -> None:
-        """What became of them with the box: where it broke a limit, that was their doing."""
+    async def _tell_child(self) -> None:
+        """What became of it with the box: where a limit was broken, that was the child's doing."""
         outcome = await self._process.outcome()
-        if outcome.ended == "exited":
-            self.lose("the interpreter in the box died")
-        for child in self._children.values():
+        child, self._child = self._child, None
+        if child is not None and outcome.ended == "exited":
+            child.lost("the interpreter in the box died")
+        elif child is not None:
             child.exited(outcome.code, outcome.ended)
-        self._children.clear()
 
 
 class ForkedChild:
     """A child at work, as seen from outside."""
 
-    def __init__(self, server: _ForkServer, number: int, limits: Limits) -> None:
-        self._server, self._number = server, number
+    def __init__(self, server: _ForkServer, limits: Limits, stdio: bool) -> None:
+        self._server = server
         loop = asyncio.get_running_loop()
         self._ended: Ended = "exited"
         self._end: asyncio.Future[int] = loop.create_future()
         self._started = time.perf_counter()
-        inward, outward, errors = os.pipe(), os.pipe(), os.pipe()
+        self._streams = _Streams(server, limits) if stdio else None
         ours, theirs = socket.socketpair()
-        self.their_files = [inward[0], outward[1], errors[1], theirs.detach()]
-        """Standard input, output, error and the channel, as the child gets them."""
+        self.their_files = [*(self._streams.theirs if self._streams else ()), theirs.detach()]
+        """The channel, after standard input, output and error where it has them."""
         channel = ours.detach()
-        self._stdin = Feed(loop, inward[1])
-        self._stdout = Capture(loop, outward[0], limits.output_bytes, lambda: self._stop("output"))
-        self._stderr = Capture(loop, errors[0], limits.output_bytes)
         self._questions = Feed(loop, os.dup(channel))
-        self._answers = Capture(loop, channel, _LARGEST_MESSAGE, lambda: self._stop("output"))
-        self._deadline = loop.call_later(limits.seconds, self._stop, "timeout")
+        self._answers = Capture(loop, channel, _LARGEST_MESSAGE, lambda: server.stop("output"))
+        self._deadline = loop.call_later(limits.seconds, server.stop, "timeout")
 
     def send_message(self, line: bytes) -> None:
         """A line to the driver; it must hold no line break."""
@@ -228,35 +218,34 @@ class ForkedChild:
 
     def send(self, data: bytes) -> None:
         """Write to its standard input."""
-        self._stdin.write(data)
+        if self._streams is not None:
+            self._streams.input.write(data)
 
     def close_input(self) -> None:
         """Let its standard input end after what was sent."""
-        self._stdin.end()
+        if self._streams is not None:
+            self._streams.input.end()
 
     async def outcome(self) -> Outcome:
         """Wait for its end. Raises SandboxUnavailable when the box was lost."""
         code = await asyncio.shield(self._end)
         seconds = time.perf_counter() - self._started
-        return Outcome(self._ended, code, bytes(self._stdout.data), bytes(self._stderr.data), seconds)
+        output, errors = (b"", b"") if self._streams is None else self._streams.captured()
+        return Outcome(self._ended, code, output, errors, seconds)
 
     async def close(self) -> None:
-        """End it."""
-        if not self._end.done():
-            self._server.kill(self._number)
-            try:
-                await asyncio.wait_for(asyncio.shield(self._end), _SECONDS_TO_DIE)
-            except TimeoutError:
-                self._server.lose("a program in the box could not be ended")
-            except SandboxUnavailable:
-                pass
+        """End it: most drivers do so by themselves once nobody talks to them, and then their box is as good as new."""
         self._release()
+        if not self._end.done():
+            await asyncio.wait([self._end], timeout=_SECONDS_TO_LEAVE)
+        if not self._end.done():
+            await self._server.close()
 
     def exited(self, code: int, ended: Ended = "exited") -> None:
         """The child is gone, by itself or by a limit that it broke."""
         self._release()
         if not self._end.done():
-            self._ended = ended if self._ended == "exited" else self._ended
+            self._ended = ended
             self._end.set_result(code)
 
     def lost(self, why: str) -> None:
@@ -266,19 +255,34 @@ class ForkedChild:
             self._end.set_exception(SandboxUnavailable(why))
             self._end.exception()  # Not everybody waits for it.
 
-    def _stop(self, why: Ended) -> None:
-        if not self._end.done() and self._ended == "exited":
-            self._ended = why
-            self._server.kill(self._number)
-
     def _release(self) -> None:
         self._deadline.cancel()
-        for capture in (self._stdout, self._stderr, self._answers):
-            capture.close()
-        for feed in (self._stdin, self._questions):
-            feed.close()
+        self._answers.close()
+        self._questions.close()
+        if self._streams is not None:
+            self._streams.close()
+
+
+class _Streams:
+    """Standard input, output and error of a child."""
+
+    def __init__(self, server: _ForkServer, limits: Limits) -> None:
+        loop = asyncio.get_running_loop()
+        inward, outward, errors = os.pipe(), os.pipe(), os.pipe()
+        self.theirs = (inward[0], outward[1], errors[1])
+        self.input = Feed(loop, inward[1])
+        self._output = Capture(loop, outward[0], limits.output_bytes, lambda: server.stop("output"))
+        self._errors = Capture(loop, errors[0], limits.output_bytes)
+
+    def captured(self) -> tuple[bytes, bytes]:
+        """What it wrote to its output and its errors."""
+        return bytes(self._output.data), bytes(self._errors.data)
+
+    def close(self) -> None:
+        for pipe in (self.input, self._output, self._errors):
+            pipe.close()
 
 
 def _limits(limits: Limits) -> dict[str, int]:
-    bounds = replace(limits, address_space_bytes=limits.memory_bytes)  # One process: what it maps bounds what it takes.
+    bounds = replace(limits, address_space_bytes=limits.memory_bytes)
     return {f"RLIMIT_{name.upper()}": value for name, value in ulimits(bounds).items()}

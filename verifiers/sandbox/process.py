@@ -79,6 +79,10 @@ class BoxedProcess:
             self._finished - self._started,
         )
 
+    def allow_memory(self, size: int) -> None:
+        """From now on it may have so many bytes resident, all processes together."""
+        self._memory = size
+
     def end(self, why: Ended) -> None:
         """End it for a limit that it broke."""
         if self._ended is None and not self._exited.is_set():

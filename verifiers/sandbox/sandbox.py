@@ -93,8 +93,10 @@ class Sandbox:
         return await (await self.boxes()).run(job)
 
     @asynccontextmanager
-    async def python(self, driver: Path, limits: Limits) -> AsyncGenerator[PythonChild]:
+    async def python(self, driver: Path, limits: Limits, *, stdio: bool = True) -> AsyncGenerator[PythonChild]:
         """A child of a warm interpreter that runs the driver's `serve(channel)`; leaving the context ends it.
+
+        Without `stdio` its standard input and output may lead nowhere, which saves time.
 
         The driver imports nothing but the standard library. Raises SandboxUnavailable.
         """
@@ -102,7 +104,7 @@ class Sandbox:
         if driver not in self._pools:
             kind = FreshPythons if boxes.tier is Tier.C else PythonPool
             self._pools[driver] = kind(boxes, interpreter, driver, self.config.width)
-        async with self._pools[driver].child(limits) as child:
+        async with self._pools[driver].child(limits, stdio) as child:
             yield child
 
     async def examine_all(self) -> tuple[Finding, ...]:

@@ -1,100 +1,80 @@
-"""A Python interpreter that has imported what programs need and then forks: each child is closed in and serves once.
+"""A Python interpreter that has imported what programs need, closes itself in, and then forks: each child serves once.
 
 Called with the number of its control socket, the path of the driver (a module with `serve(channel)`), and what children
-may read, as JSON. Over the control socket (datagrams of JSON) it is told {"run": id, limits…} with four open files —
-standard input, output, error, and the channel — or {"kill": id}; it tells {"ready": true} once it can fork, and
-{"ended": id, "code": status, "dirty": …}, where dirty means that the work folder is not empty any more. Imports nothing
-but the standard library and its neighbours.
+may read, as JSON. Over the control socket (datagrams of JSON) it is told {"limits": …} with open files: the channel, or
+standard input, output, error and the channel. It tells {"ready": true} once it can fork, and {"code": status,
+"dirty": …} of each child, where dirty means that the child left processes or files behind. Children inherit what closes
+it in: nobody in the box signals anybody. Imports nothing but the standard library and its neighbours.
 """
 
+import ctypes
 import gc
 import importlib.util
 import json
 import os
 import resource
-import select
-import signal
 import socket
-import struct
 import sys
 import traceback
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import landlock
 import seccomp
 
-_PRELOAD = """abc array ast asyncio base64 bisect cmath collections contextlib copy csv dataclasses datetime decimal
-enum fractions functools hashlib heapq io itertools json math numbers operator pathlib queue random re statistics
-string struct tempfile textwrap threading time traceback typing unicodedata uuid zlib"""
+# Not threading, nor what imports it, such as asyncio: each fork would cost half a millisecond more.
+_PRELOAD = """abc array ast base64 bisect cmath collections contextlib copy dataclasses datetime decimal enum fractions
+functools hashlib heapq io itertools json math numbers operator pathlib random re statistics string struct textwrap time
+traceback typing"""
 _LARGEST_MESSAGE = 1 << 16
 _FILES = 4
-_SOMEBODY = 0x7EEDBEEF
-"""Stands for the child's own number in the filter, which is made once."""
+_SUBREAPER = 36
 
 Serve = Callable[[socket.socket], None]
 
 
 def main(control: socket.socket, serve: Serve, readable: list[str]) -> None:
-    """Until the other end of the control socket closes."""
-    children: dict[int, tuple[int, int]] = {}
-    closed = _Closed(readable, seccomp.program(single_process=_SOMEBODY), _address_space())
-    poll = select.poll()
-    poll.register(control, select.POLLIN)
+    """One child after the other, until the other end of the control socket closes."""
+    mapped = _address_space()
+    ctypes.CDLL(None).prctl(_SUBREAPER, 1, 0, 0, 0)
+    landlock.restrict([*readable, "/dev/urandom"], [".", "/dev/null"])
+    seccomp.install(seccomp.program(neighbours=True))
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    gc.freeze()
     control.send(json.dumps({"ready": True}).encode())
     while True:
-        for number, _ in poll.poll():
-            if number != control.fileno():
-                poll.unregister(number)
-                _tell(control, number, *children.pop(number))
-                continue
-            message, files, _, _ = socket.recv_fds(control, _LARGEST_MESSAGE, _FILES)
-            if not message:
-                return
-            request = json.loads(message)
-            if "run" in request:
-                child = os.fork()
-                if child == 0:
-                    _run(control, files, request, serve, closed)
-                for file in files:
-                    os.close(file)
-                handle = os.pidfd_open(child)
-                children[handle] = (child, request["run"])
-                poll.register(handle, select.POLLIN)
-            else:
-                for child, name in children.values():
-                    if name == request["kill"]:
-                        os.kill(child, signal.SIGKILL)
+        message, files, _, _ = socket.recv_fds(control, _LARGEST_MESSAGE, _FILES)
+        if not message:
+            return
+        child = os.fork()
+        if child == 0:
+            _run([nowhere] * (_FILES - len(files)) + files, json.loads(message)["limits"], serve, mapped)
+        for file in files:
+            os.close(file)
+        _, status = os.waitpid(child, 0)
+        code = os.waitstatus_to_exitcode(status)
+        control.send(json.dumps({"code": code if code >= 0 else 128 - code, "dirty": _dirty()}).encode())
 
 
-def _tell(control: socket.socket, handle: int, child: int, name: int) -> None:
-    os.close(handle)
-    _, status = os.waitpid(child, 0)
-    code = os.waitstatus_to_exitcode(status)
-    with os.scandir(".") as entries:
-        dirty = any(True for _ in entries)
-    control.send(json.dumps({"ended": name, "code": code if code >= 0 else 128 - code, "dirty": dirty}).encode())
+def _dirty() -> bool:
+    """Whether the last child left anything: an orphan, which comes to this process, or a file."""
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0] != 0:
+            pass
+    except ChildProcessError:
+        with os.scandir(".") as entries:
+            return any(True for _ in entries)
+    return True
 
 
-class _Closed(NamedTuple):
-    """What closes a child in, beside its limits."""
-
-    readable: list[str]
-    filter: bytes
-    mapped: int
-    """Address space that a child starts with, in bytes."""
-
-
-def _run(control: socket.socket, files: list[int], request: dict[str, Any], serve: Serve, closed: _Closed) -> None:
-    """The child's whole life."""
+def _run(files: list[int], limits: dict[str, Any], serve: Serve, mapped: int) -> None:
+    """The child's whole life. `mapped` bytes of address space it has from the start."""
     code = 1
     try:
-        channel = socket.socket(fileno=_take_files(control, files))
-        for name, limit in request["limits"].items():
-            limit += closed.mapped if name == "RLIMIT_AS" else 0
+        channel = socket.socket(fileno=_take_files(files))
+        for name, limit in limits.items():
+            limit += mapped if name == "RLIMIT_AS" else 0
             resource.setrlimit(getattr(resource, name), (limit, limit))
-        landlock.restrict([*closed.readable, "/dev/urandom"], [".", "/dev/null"])
-        seccomp.install(closed.filter.replace(struct.pack("I", _SOMEBODY), struct.pack("I", os.getpid())))
         serve(channel)
         code = 0
     except SystemExit as error:
@@ -105,9 +85,8 @@ def _run(control: socket.socket, files: list[int], request: dict[str, Any], serv
         os._exit(code & 0xFF)
 
 
-def _take_files(control: socket.socket, files: list[int]) -> int:
-    """Put the files in their places and close all others."""
-    control.close()
+def _take_files(files: list[int]) -> int:
+    """Put the files in their places and close all others; the number of the last."""
     for place, file in enumerate(files):
         os.dup2(file, 20 + place)
     for place in range(_FILES):
@@ -133,6 +112,4 @@ def _load(path: str) -> Serve:
 if __name__ == "__main__":
     for module in _PRELOAD.split():
         importlib.import_module(module)
-    serve = _load(sys.argv[2])
-    gc.freeze()
-    main(socket.socket(fileno=int(sys.argv[1])), serve, json.loads(sys.argv[3]))
+    main(socket.socket(fileno=int(sys.argv[1])), _load(sys.argv[2]), json.loads(sys.argv[3]))

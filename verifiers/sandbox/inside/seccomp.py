@@ -18,7 +18,6 @@ _LOAD, _JUMP_EQUAL, _JUMP_ABOVE, _JUMP_SET, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x
 _ALLOW, _KILL, _FAIL = 0x7FFF0000, 0x80000000, 0x00050000
 _X32_BIT = 0x40000000
 
-CLONE_THREAD = 0x00010000
 CLONE_NEW_NAMESPACES = 0x7E020080
 """CLONE_NEWTIME, NS, CGROUP, UTS, IPC, USER, PID and NET."""
 
@@ -49,8 +48,6 @@ _CALLS: dict[str, tuple[int | None, int | None]] = {
     "ioprio_set": (251, 30),
     "migrate_pages": (256, 238),
     "move_pages": (279, 239),
-    "fork": (57, None),
-    "vfork": (58, None),
     "clone": (56, 220),
     "clone3": (435, 435),
     "execve": (59, 221),
@@ -114,43 +111,16 @@ _CALLS: dict[str, tuple[int | None, int | None]] = {
     "ioctl": (16, 29),
 }
 
-_OF_SINGLE_PROCESSES = frozenset(
+_OF_NEIGHBOURS = frozenset(
     [
-        "kill",
-        "tkill",
-        "tgkill",
-        "rt_sigqueueinfo",
-        "rt_tgsigqueueinfo",
-        "pidfd_send_signal",
-        "pidfd_open",
-        "process_madvise",
-        "process_mrelease",
-        "prlimit64",
-        "setpriority",
-        "sched_setparam",
-        "sched_setscheduler",
-        "sched_setaffinity",
-        "sched_setattr",
-        "ioprio_set",
-        "migrate_pages",
-        "move_pages",
-        "fork",
-        "vfork",
-        "execve",
-        "execveat",
-        "setpgid",
-        "memfd_create",
-        "memfd_secret",
-        "shmget",
-        "shmat",
-        "semget",
-        "msgget",
-        "mq_open",
+        *("kill", "tkill", "tgkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo", "pidfd_send_signal", "pidfd_open"),
+        *("process_madvise", "process_mrelease", "migrate_pages", "move_pages", "execve", "execveat", "setpgid"),
+        *("memfd_create", "memfd_secret", "shmat"),
     ]
 )
-"""Denied, wholly or by their arguments, to programs that are one process and share their namespace of processes."""
+"""Denied to programs that share their namespaces with others, who must not feel them."""
 _OF_NAMESPACES = frozenset(["socket", "shmget", "semget", "msgget", "mq_open", "setpriority", "ioprio_set"])
-"""Denied where network, shared memory and processes are the host's."""
+"""Denied where network, shared memory and processes are not the program's own."""
 _OF_ONESELF = frozenset(["prlimit64", "sched_setparam", "sched_setscheduler", "sched_setaffinity", "sched_setattr"])
 """Allowed there on oneself alone, which is process 0 to them."""
 
@@ -160,12 +130,11 @@ _TERMINAL_INPUT = 0x5412
 """TIOCSTI types into the terminal of who started the program."""
 
 
-def program(*, namespaces: bool = False, single_process: int | None = None) -> bytes:
+def program(*, namespaces: bool = False, neighbours: bool = False) -> bytes:
     """The filter, as an array of struct sock_filter.
 
     `namespaces`: network, shared memory and processes are the program's own, so there it may do as it likes.
-    `single_process`: id of the one process that the caller is and stays; it may start threads and signal itself, and
-    nothing else.
+    `neighbours`: they are its own and another's, whom it must not signal; it runs no other programs either.
     Raises KeyError on machines that are neither x86_64 nor aarch64.
     """
     machine = platform.machine()
@@ -183,7 +152,7 @@ def program(*, namespaces: bool = False, single_process: int | None = None) -> b
     for name, numbers in _CALLS.items():
         number = numbers[column]
         if number is not None:
-            rule = _rule(name, namespaces, single_process)
+            rule = _rule(name, namespaces, neighbours)
             code += [_instruction(_JUMP_EQUAL, number, 0, len(rule)), *rule] if rule else []
     return b"".join([*code, _instruction(_RETURN, _ALLOW)])
 
@@ -198,41 +167,27 @@ def install(filter_program: bytes) -> None:
             raise OSError(ctypes.get_errno(), "prctl: the kernel has no filter of system calls")
 
 
-def _rule(name: str, namespaces: bool, single_process: int | None) -> list[bytes]:
+def _rule(name: str, namespaces: bool, neighbours: bool) -> list[bytes]:
     """What a call meets once its number matched; empty for no objection. Ends with the call's number loaded again."""
-    single = single_process is not None
     if name == "clone3":  # Its flags lie in memory, where no filter sees them; libraries then fall back on clone.
         return [_fail(errno.ENOSYS)]
     if name == "clone":
-        return _unless_set(CLONE_THREAD) if single else _when_set(CLONE_NEW_NAMESPACES)
+        return _when_set(CLONE_NEW_NAMESPACES)
     if name in _SIGNAL_OWNERS:
         terminal = (_TERMINAL_INPUT,) if name == "ioctl" else ()
-        refused = (*_SIGNAL_OWNERS[name], *terminal) if single else terminal
+        refused = (*_SIGNAL_OWNERS[name], *terminal) if neighbours else terminal
         return _when_argument(1, refused) if refused else []
-    if name == "tgkill" and single_process is not None:
-        return _unless_argument(0, (single_process,))
-    if name == "prlimit64" and single_process is not None:
-        return _unless_argument(0, (0, single_process))
-    if name in _OF_ONESELF and not single:
+    if name in _OF_ONESELF:
         return [] if namespaces else _unless_argument(0, (0,))
     if name in _OF_NAMESPACES:
-        return [] if namespaces and not single else [_fail(errno.EPERM)]
-    return [_fail(errno.EPERM)] if single or name not in _OF_SINGLE_PROCESSES else []
+        return [] if namespaces else [_fail(errno.EPERM)]
+    return [_fail(errno.EPERM)] if neighbours or name not in _OF_NEIGHBOURS else []
 
 
 def _when_set(bits: int) -> list[bytes]:
     return [
         _instruction(_LOAD, _ARGUMENTS),
         _instruction(_JUMP_SET, bits, 0, 1),
-        _fail(errno.EPERM),
-        _instruction(_LOAD, _NUMBER),
-    ]
-
-
-def _unless_set(bits: int) -> list[bytes]:
-    return [
-        _instruction(_LOAD, _ARGUMENTS),
-        _instruction(_JUMP_SET, bits, 1, 0),
         _fail(errno.EPERM),
         _instruction(_LOAD, _NUMBER),
     ]
