@@ -9,6 +9,7 @@ import importlib
 import os
 import socket
 import sys
+import traceback
 
 _CHANNEL = 1000
 
@@ -34,5 +35,5 @@ if __name__ == "__main__":
         code = main(sys.argv[1])
     finally:
         if sys.exc_info()[0] is not None:
-            sys.__excepthook__(*sys.exc_info())
+            traceback.print_exc()
         os._exit(code & 0xFF)
