@@ -2,10 +2,10 @@
 
 import json
 import re
-import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from deliberate.verifiers.node_modules import folders_of_packages
 from deliberate.verifiers.programs.languages.sources import driver, names_of
 from deliberate.verifiers.programs.languages.toolchains import Toolchain, in_shell
 from deliberate.verifiers.programs.protocol import Executable
@@ -60,12 +60,7 @@ class TypeScript:
     """Compiled to CommonJS by tsc; errors of types are errors."""
 
     path: str = PATH
-    folders: tuple[str, ...] = (
-        f"{sys.prefix}/node_modules",
-        f"{Path.cwd()}/node_modules",
-        "/usr/local/lib/node_modules",
-        "/usr/lib/node_modules",
-    )
+    folders: tuple[str, ...] = field(default_factory=lambda: tuple(str(f.absolute()) for f in folders_of_packages()))
     """Where npm may have put `typescript`."""
     name: str = "typescript"
     fence_names: frozenset[str] = field(default=frozenset({"typescript", "ts", "mts", "cts"}))
