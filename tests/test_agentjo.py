@@ -1,6 +1,6 @@
 """AgentJo from PyPI against this server, with a model that breaks its format half of the time."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 
 import pytest
 
@@ -14,6 +14,14 @@ from deliberate.bench.agentjo import (
     serving,
 )
 from deliberate.engines.scripted import ScriptedEngine
+from tests.yaml_rules import kept_yaml_rules
+
+
+@pytest.fixture(autouse=True, scope="module")
+def yaml_rules() -> Generator[None]:
+    with kept_yaml_rules():
+        yield
+
 
 Measure = Callable[[str, str, int], Figures]
 

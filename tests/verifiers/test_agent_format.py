@@ -5,7 +5,7 @@ import io
 import json
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from typing import Any
 
 import pytest
@@ -21,6 +21,14 @@ from deliberate.verifiers.protocol import Candidate, Problem, Resources, Verdict
 from deliberate.verifiers.registry import parse_verifier
 
 from ..server.support import Live, live
+from ..yaml_rules import kept_yaml_rules
+
+
+@pytest.fixture(autouse=True, scope="module")
+def yaml_rules() -> Generator[None]:
+    with kept_yaml_rules():
+        yield
+
 
 JSON_FIELDS: dict[str, Any] = {
     "Sentiment": "type: Enum['Positive', 'Negative']",

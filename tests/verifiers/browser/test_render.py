@@ -144,7 +144,7 @@ async def test_a_faulty_page_scores_nothing_and_costs_one_verdict(lent: Resource
     assert (verdict.score, verdict.passed, verdict.status) == (0.0, False, "ok")
     assert why in verdict.reason
     (after,) = await judge(lent, fenced(pages.GOOD.replace("0xff8800", f"0x{time.monotonic_ns() % 0xFFFFFF:06x}")))
-    assert parts(after)["animation"] == 1, after.reason
+    assert after.status == "ok" and parts(after)["drawing"] == 1, after.reason
 
 
 async def test_a_page_that_hangs_holds_up_nobody_else(lent: Resources) -> None:
