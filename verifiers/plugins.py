@@ -9,6 +9,7 @@ from typing import Annotated, Any, TypeVar, Union, get_args
 from pydantic import BaseModel, Field
 
 Config = TypeVar("Config", bound=BaseModel)
+Plugin = TypeVar("Plugin")
 
 
 def modules_in(package: ModuleType) -> Iterator[ModuleType]:
@@ -28,6 +29,19 @@ def subclasses_in(package: ModuleType, base: type[Config]) -> dict[str, type[Con
                 for kind in get_args(item.model_fields["kind"].annotation):
                     found[kind] = item
     return dict(sorted(found.items()))
+
+
+def named_in(package: ModuleType, base: type[Plugin]) -> dict[str, Plugin]:
+    """An object of every subclass of `base` in the package's public modules that has a `name` of its own, by it."""
+    return {
+        vars(item)["name"]: item()
+        for module in modules_in(package)
+        for item in vars(module).values()
+        if isinstance(item, type)
+        and issubclass(item, base)
+        and item.__module__ == module.__name__
+        and "name" in vars(item)
+    }
 
 
 def discriminated(classes: dict[str, type[Config]]) -> Any:

@@ -2,19 +2,11 @@
 
 import deliberate.verifiers.formats as package
 from deliberate.verifiers.formats.protocol import Format
-from deliberate.verifiers.plugins import modules_in
+from deliberate.verifiers.plugins import named_in
 
 DEFAULT = "chat"
 
-FORMATS: dict[str, Format] = {
-    item.name: item()
-    for module in modules_in(package)
-    for item in vars(module).values()
-    if isinstance(item, type)
-    and issubclass(item, Format)
-    and item.__module__ == module.__name__
-    and "name" in vars(item)
-}
+FORMATS: dict[str, Format] = named_in(package, Format)
 """By name."""
 
 

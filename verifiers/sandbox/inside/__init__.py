@@ -1,1 +1,1 @@
-"""Programs that run inside boxes, with nothing but the standard library: they are sent there as text."""
+"""Programs that run inside boxes, with nothing but the standard library: boxes are shown copies of them."""

@@ -1,6 +1,7 @@
 """Tries to get out of the box, in ways that do no harm where they succeed, and prints what it could do.
 
-Called with what it should try: `reach` with a description of the host as JSON, `survive`, `disk` or `memory`.
+Called with what it should try: `reach` with a description of the host as JSON, `survive` with a word that marks the
+daemon, `disk`, `memory`, or `processes` with how many are allowed.
 """
 
 import json

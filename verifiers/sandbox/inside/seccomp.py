@@ -9,6 +9,7 @@ import ctypes
 import errno
 import platform
 import struct
+from functools import cache
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -130,6 +131,7 @@ _TERMINAL_INPUT = 0x5412
 """TIOCSTI types into the terminal of who started the program."""
 
 
+@cache
 def program(*, namespaces: bool = False, neighbours: bool = False) -> bytes:
     """The filter, as an array of struct sock_filter.
 
