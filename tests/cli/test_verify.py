@@ -67,7 +67,9 @@ def test_a_server_says_the_same(tmp_path: Path) -> None:
         status, there, _ = run(path, "--verifier", "calculator", "--server", f"{server.url}/v1", "--concurrency", "1")
         assert status == 0
         assert there == here
-        status, _, told = run(path, "--verifier", "calculator", "--server", f"{server.url}/v1", "--model", "huge")
+        status, _, told = run(
+            path, "--verifier", "calculator", "--server", f"{server.url}/v1", "--model", "huge", "--concurrency", "1"
+        )
         assert status == 2
         assert "answers.jsonl:1: the server says: Unknown model 'huge'; known: tiny" in told
     status, lines, told = run(path, "--verifier", "calculator", "--server", f"{server.url}/v1")
