@@ -23,7 +23,7 @@ from rich.table import Table
 from deliberate.bench.simulated import SEPARATOR, Chance, SimulatedEngine
 from deliberate.engines.protocol import Conversation, Sample, Sampling
 from deliberate.search.deliberation import prepare
-from deliberate.search.evaluation import Question, question_seed
+from deliberate.search.evaluation import Question, grade, question_seed
 from deliberate.search.log import Log
 from deliberate.search.strategies.beam_search import BeamSearch
 from deliberate.search.strategy import Context
@@ -141,8 +141,12 @@ class Bench:
         steps = after.decode_steps_total - before.decode_steps_total
         sequences = after.decode_sequences_total - before.decode_sequences_total
         answers = [log.sample(log.chosen.choices[0].index).text for log in logs]
-        right = sum(question.is_right(text) for question, text in zip(self._questions, answers, strict=True))
+        right = sum([await self._is_right(*pair) for pair in zip(self._questions, answers, strict=True)])
         return Turn(seconds, sequences / steps, sum(log.completion_tokens for log in logs), right)
+
+    async def _is_right(self, question: Question, answer: str) -> bool:
+        (verdict,) = await grade(question, [answer], self._pool.resources(self._model))
+        return verdict.passed is True
 
     async def _freely(self, beam: BeamSearch) -> list[Log]:
         turnstile = asyncio.Semaphore(self._clients)
@@ -223,7 +227,7 @@ def main(
     """Measure beam search with and without barriers."""
     console = Console(stderr=True)
     task = load_task("word_problems")
-    questions = [as_question(task, problem) for problem in task.problems("test", 0, problems)]
+    questions = [as_question(problem) for problem in task.problems("test", 0, problems)]
     ready = _simulated() if simulate else _loaded(model)
     width, expansions = (int(part) for part in size.split("x"))
     bench = Bench(ready, questions, clients, Sampling(temperature=temperature, max_tokens=256))

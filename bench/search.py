@@ -150,7 +150,7 @@ def main(
     console = Console(stderr=True)
     task = load_task("word_problems")
     held_out = task.problems("test", seed, problems, [int(steps) for steps in difficulty.split(",")])
-    questions = [as_question(task, problem) for problem in held_out]
+    questions = list(map(as_question, held_out))
     aliases = [alias.strip() for alias in strategies.split(",")]
     served = load_model(find_model(model, companion=verifier_model), EmbeddedOptions())
     settings = Settings() if verifier is None else Settings(verifier=verifier)

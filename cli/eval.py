@@ -17,7 +17,7 @@ from deliberate.bench.evaluate import Report, measure, questions_of
 from deliberate.bench.plots import PlotsMissing, accuracy_curves
 from deliberate.cli.prompt_option import PromptOption, read_prompt
 from deliberate.cli.terminal import told_plainly
-from deliberate.engines.errors import UnknownName
+from deliberate.engines.errors import InvalidRequest, UnknownName
 from deliberate.engines.protocol import Sampling
 from deliberate.search.evaluation import Outcome
 from deliberate.server.loading import EmbeddedOptions, load_model
@@ -38,10 +38,17 @@ def evaluate(
     task: Annotated[str, typer.Option(help=f"Where the problems come from: {', '.join(task_names())}.")],
     split: Annotated[str, typer.Option(help="`test` holds problems no training has seen; or `train`.")] = "test",
     limit: Annotated[int, typer.Option(min=1, help="How many problems.")] = 500,
+    difficulty: Annotated[
+        str | None, typer.Option(help="Of the problems, comma-separated, such as 2,3; all of the task's by default.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of the problems and the samples; the same seed, the same figures.")] = 0,
     n: Annotated[int, typer.Option("--n", min=1, help="Samples per problem for strategies that take several.")] = 16,
     strategies: Annotated[
-        str, typer.Option(help="Short names, comma-separated; `best_of_n@calculator` names a verifier.")
+        str,
+        typer.Option(
+            help="Short names, comma-separated; `best_of_n@calculator` names a verifier. Tasks have some of their own: "
+            "in python_functions `@code` runs the tests that the problem shows, `@agreement` compares behaviour."
+        ),
     ] = _STRATEGIES,
     prompt: PromptOption = None,
     model: Annotated[str, typer.Option(help="A bundled model, a folder or a Hugging Face id.")] = "tiny",
@@ -60,13 +67,14 @@ def evaluate(
         deliberate eval --task word_problems --limit 500 --seed 1 --n 16
     """
     with told_plainly():
-        problems = questions_of(_task(task), split, seed, limit)
+        problems = questions_of(_task(task), split, seed, limit, _numbers(difficulty))
         transforms = read_prompt(prompt)
         names = [name.strip() for name in strategies.split(",") if name.strip()]
         source = find_model(model, companion=verifier_model)
         with console.status(f"Loading {source.path}"):
             loaded = load_model(source, EmbeddedOptions(max_batch=max_batch))
-        ready = replace(loaded, default_verifier=default_verifier(Settings(), loaded))
+        settings = Settings()
+        ready = replace(loaded, default_verifier=default_verifier(settings, loaded))
         sampling = Sampling(temperature=temperature, max_tokens=max_tokens, seed=seed)
         with _bars() as bars:
             report = asyncio.run(
@@ -77,18 +85,37 @@ def evaluate(
                     n,
                     sampling,
                     transforms=transforms,
+                    settings=settings,
                     concurrency=2 * max_batch,
                     progress=_bar(bars),
                 )
             )
-        settings: dict[str, Any] = {"task": task, "split": split, "limit": limit, "seed": seed, "n": n}
-        settings |= {"temperature": temperature, "prompt": [transform.describe() for transform in transforms]}
-        written = _save(report, settings | {"model": source.name}, output)
+        asked: dict[str, Any] = {"task": task, "split": split, "limit": limit, "seed": seed, "n": n}
+        asked |= {
+            "difficulty": difficulty,
+            "temperature": temperature,
+            "prompt": [transform.describe() for transform in transforms],
+        }
+        written = _save(report, asked | {"model": source.name}, output)
     if as_json:
-        typer.echo(json.dumps(_as_json(report, settings), indent=2))
+        typer.echo(json.dumps(_as_json(report, asked), indent=2))
     else:
         Console().print(_table(report, f"{task}/{split}, {limit} problems, seed {seed}, T = {temperature}"))
+    if report.ungraded:
+        console.print(
+            f"{len(report.ungraded)} questions had an answer that could not be graded, and counts as wrong: "
+            f"{report.ungraded[0]}",
+            style="yellow",
+        )
     console.print(f"Saved {', '.join(map(str, written))}")
+
+
+def _numbers(text: str | None) -> list[int] | None:
+    """Raises InvalidRequest for what are no numbers."""
+    try:
+        return None if text is None else [int(number) for number in text.split(",")]
+    except ValueError as error:
+        raise InvalidRequest(f"{text!r} is no list of numbers such as 2,3.", param="difficulty") from error
 
 
 def _task(name: str) -> Task:

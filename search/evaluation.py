@@ -3,17 +3,21 @@
 import asyncio
 import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import comb, sqrt
+from typing import Any
 
+from deliberate.engines.errors import UnknownName
 from deliberate.engines.protocol import Conversation, Message, Sampling
 from deliberate.search.deliberation import prepare
 from deliberate.search.log import Log
 from deliberate.search.strategy import Strategy
+from deliberate.search.templating import template_messages
 from deliberate.search.transform import PromptTransform
-from deliberate.verifiers.protocol import Resources, VerifierConfig
+from deliberate.verifiers.guard import build_guarded
+from deliberate.verifiers.protocol import Candidate, Problem, Resources, Verdict, VerifierConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +26,11 @@ class Question:
 
     id: str
     messages: tuple[Message, ...]
-    is_right: Callable[[str], bool]
-    """Whether a reply's whole text answers it."""
+    grader: VerifierConfig
+    """A reply that it passes is right; no strategy sees it."""
+    tools: tuple[Mapping[str, Any], ...] = ()
+    hints: Mapping[str, VerifierConfig] = field(default_factory=dict[str, VerifierConfig])
+    """Verifiers of this question's own that strategies may ask, by name, such as the tests that its text shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +38,15 @@ class Outcome:
     """What became of one question."""
 
     right: bool
-    """The strategy's answer."""
+    """The strategy's answer; False also where it could not be graded."""
     candidates_right: tuple[bool, ...]
     """Each candidate that came to an end, in the order of seeds."""
     scores: tuple[float | None, ...]
     """The verifier's, of the same candidates; None where it gave none."""
     tokens: int
     """Generated for all candidates."""
+    ungraded: str = ""
+    """Why an answer could not be graded; empty where all could."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,20 +92,24 @@ async def evaluate(
     *,
     transforms: Sequence[PromptTransform] = (),
     default_verifier: VerifierConfig | None = None,
+    hint: str | None = None,
     concurrency: int = 16,
     done: Callable[[Outcome], None] = lambda outcome: None,
 ) -> Evaluation:
     """Ask every question, `concurrency` at a time.
 
     A question's seed depends on `sampling.seed` and its id alone, so that strategies are compared on the same
-    samples. `done` hears of each outcome, for progress.
+    samples. A strategy that names no verifier asks the question's own of the name `hint`, or else the default one.
+    `done` hears of each outcome, for progress. Raises UnknownName for a hint that a question lacks.
     """
     turnstile = asyncio.Semaphore(concurrency)
 
     async def ask(question: Question) -> Outcome:
         seeded = sampling.model_copy(update={"seed": question_seed(sampling.seed, question.id)})
+        verifier = default_verifier if hint is None else _hint(question, hint)
         async with turnstile:
-            outcome = await _ask(strategy, question, resources, seeded, transforms, default_verifier)
+            log = await _search(strategy, question, resources, seeded, transforms, verifier)
+        outcome = await _graded(question, log, resources)
         done(outcome)
         return outcome
 
@@ -111,31 +124,50 @@ def question_seed(seed: int, question: str) -> int:
     return int.from_bytes(hashlib.blake2b(f"{seed}:{question}".encode(), digest_size=6).digest())
 
 
-async def _ask(
+async def grade(question: Question, replies: Sequence[str], resources: Resources) -> list[Verdict]:
+    """What the question's grader says of each reply's whole text."""
+    problem = Problem(template_messages(question.messages), tools=question.tools)
+    return await build_guarded(question.grader, resources).verify(problem, [Candidate(reply) for reply in replies])
+
+
+def _hint(question: Question, name: str) -> VerifierConfig:
+    if name not in question.hints:
+        raise UnknownName("verifier", name, question.hints, param="strategies")
+    return question.hints[name]
+
+
+async def _search(
     strategy: Strategy,
     question: Question,
     resources: Resources,
     sampling: Sampling,
     transforms: Sequence[PromptTransform],
-    default_verifier: VerifierConfig | None,
-) -> Outcome:
+    verifier: VerifierConfig | None,
+) -> Log:
     deliberation = prepare(
         strategy,
-        Conversation(tuple(question.messages)),
+        Conversation(tuple(question.messages), tuple(question.tools)),
         sampling,
         resources,
         transforms=transforms,
-        default_verifier=default_verifier,
+        default_verifier=verifier,
     )
     log = Log()
     async with aclosing(deliberation.events()) as events:
         async for event in events:
             log.add(event)
+    return log
+
+
+async def _graded(question: Question, log: Log, resources: Resources) -> Outcome:
     answer = log.sample(log.chosen.choices[0].index).text
     ended = [(record.sample.text, record.verdict) for record in log.candidates if record.sample is not None]
+    verdicts = await grade(question, [answer, *(text for text, _ in ended)], resources)
+    right, *candidates_right = [verdict.passed is True for verdict in verdicts]
     return Outcome(
-        right=question.is_right(answer),
-        candidates_right=tuple(question.is_right(text) for text, _ in ended),
+        right=right,
+        candidates_right=tuple(candidates_right),
         scores=tuple(None if verdict is None else verdict.score for _, verdict in ended),
         tokens=log.completion_tokens,
+        ungraded=next((verdict.reason for verdict in verdicts if verdict.status != "ok"), ""),
     )

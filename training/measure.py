@@ -51,7 +51,7 @@ async def measure_pair(
             stack.push_async_callback(engines[name].close)
         workers = WorkerPool()
         stack.callback(workers.close)
-        bench = _Bench(task, problems, Resources(workers, engines), stack.enter_context(Progress()))
+        bench = _Bench(problems, Resources(workers, engines), stack.enter_context(Progress()))
         return (
             Measured(await _together(bench, sampling, n), await bench.example("policy")),
             Measured(await _alone(bench, sampling), await bench.example("verifier")),
@@ -62,7 +62,6 @@ async def measure_pair(
 class _Bench:
     """What every strategy is tried on."""
 
-    task: Task
     problems: Sequence[Problem]
     resources: Resources
     bars: Progress
@@ -72,7 +71,7 @@ class _Bench:
     ) -> Evaluation:
         """A strategy, by short name, on the first `limit` problems."""
         parsed = parse_strategy(strategy)
-        questions = [as_question(self.task, problem) for problem in self.problems[:limit]]
+        questions = [as_question(problem) for problem in self.problems[:limit]]
         bar = self.bars.add_task(f"{policy}: {strategy}", total=len(questions))
         return await evaluate(
             parsed,

@@ -6,6 +6,11 @@ by anything else that has prompts, completions and columns beside them:
     reward = VerifierReward("reference", fill={"answer": "gold"})
     reward(prompts=["What is 17 * 23?"], completions=["391"], gold=["391"])   # [1.0]
 
+Where each row of the data brings its own verifier, as those of tasks do, `column` names the field that has it:
+
+    reward = VerifierReward(column="verifier")
+    reward(prompts=["17 * 23?"], completions=["391"], verifier=[{"kind": "reference", "answer": "391"}])   # [1.0]
+
 What could not be decided is None, which trainers leave out of the mean. It is never 0.
 """
 
@@ -19,7 +24,7 @@ from typing import Any, Self, TypeAlias, cast
 
 from pydantic import ValidationError
 
-from deliberate.engines.errors import InvalidRequest
+from deliberate.engines.errors import InvalidRequest, UnknownName
 from deliberate.search.registry import explain
 from deliberate.search.templating import template_messages
 from deliberate.training.completions import Completion, completion_text
@@ -29,6 +34,7 @@ from deliberate.verifiers.guard import build_guarded
 from deliberate.verifiers.protocol import Candidate, Problem, Resources, Verdict, VerifierConfig
 from deliberate.verifiers.registry import parse_verifier
 from deliberate.verifiers.sandbox.sandbox import Sandbox
+from deliberate.verifiers.strict_json import NotJson, loads
 from deliberate.verifiers.workers import WorkerPool
 
 Prompt: TypeAlias = str | Sequence[Mapping[str, Any]]
@@ -44,14 +50,16 @@ class VerifierReward:
 
     def __init__(
         self,
-        verifier: object,
+        verifier: object = None,
         *,
+        column: str | None = None,
         fill: Mapping[str, str] | None = None,
         resources: Resources | None = None,
         end_token_id: int | None = None,
         name: str | None = None,
     ) -> None:
-        """`verifier` as a request would write it: a kind, a config, or a list of configs with weights.
+        """`verifier` as a request would write it: a kind, a config, or a list of configs with weights. Instead of one
+        for all, `column` names the data's column of whole verifiers, each written like that or as its JSON text.
 
         `fill` names the data's column for each option that differs between problems: `{"answer": "gold"}`, or in a list
         `{"0.answer": "gold"}`. `resources` hold the models for verifiers that ask one, and stay the caller's to close;
@@ -59,15 +67,19 @@ class VerifierReward:
         whose ids do not end in it was cut off. `name` is what trainers log. Raises InvalidRequest for a verifier that
         nobody could build.
         """
-        self._spec, self._fill, self._end = verifier, dict(fill or {}), end_token_id
+        if (verifier is None) == (column is None):
+            raise InvalidRequest(
+                "Give a verifier for all rows, or the column that has one for each row.", param="column"
+            )
+        self._spec, self._column, self._fill, self._end = verifier, column, dict(fill or {}), end_token_id
         self._own = resources is None
         self._sandbox, self._browsers = Sandbox(), BrowserPool()
         self._resources = resources or Resources(WorkerPool(), {}, sandbox=self._sandbox, browsers=self._browsers)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._starting = threading.Lock()
-        if not self._fill:
+        if not self._fill and column is None:
             build_guarded(_parsed(verifier), self._resources)
-        self.__name__ = name or _name(verifier)
+        self.__name__ = name or column or _name(verifier)
 
     def __call__(
         self,
@@ -157,7 +169,8 @@ class VerifierReward:
 
     def _config(self, row: Mapping[str, Any], index: int) -> VerifierConfig:
         try:
-            return _parsed(filled(self._spec, self._fill, row))
+            spec = self._spec if self._column is None else _own(row, self._column)
+            return _parsed(filled(spec, self._fill, row))
         except InvalidRequest as error:
             raise InvalidRequest(f"Row {index}: {error}", param=error.param) from error
 
@@ -182,6 +195,25 @@ class _Group:
 
     async def judge(self, candidates: Sequence[Candidate], resources: Resources) -> list[Verdict]:
         return await build_guarded(self.config, resources).verify(self.problem, candidates)
+
+
+def _own(row: Mapping[str, Any], column: str) -> object:
+    """The row's verifier."""
+    if column not in row:
+        raise UnknownName("field", column, row, param="column")
+    spec = row[column]
+    if not spec:
+        raise InvalidRequest(
+            f"there is no verifier in its {column!r}: {spec!r}. Give the row one, such as "
+            '{"kind": "reference", "answer": "…"}, or leave it out.',
+            param="column",
+        )
+    if not isinstance(spec, str) or spec[0] not in "{[":
+        return spec
+    try:
+        return loads(spec)
+    except NotJson as error:
+        raise InvalidRequest(f"its {column!r} is no JSON: {error}", param="column") from error
 
 
 def _parsed(spec: object) -> VerifierConfig:

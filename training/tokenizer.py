@@ -12,6 +12,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_token
 from transformers import PreTrainedTokenizerFast
 
 from deliberate.training.tasks import Problem, load_task
+from deliberate.verifiers.messages import text_of
 
 CONTEXT_LENGTH = 1024
 PAD, SYSTEM, USER, ASSISTANT, END = "<|endoftext|>", "<|system|>", "<|user|>", "<|assistant|>", "<|end|>"
@@ -69,12 +70,12 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int = 1024) -> PreTrainedT
 
 
 def task_texts(task_name: str, seed: int, problems: int) -> Iterator[str]:
-    """Training text of a task: questions, solutions without their tags, and the task's system prompts."""
+    """Training text of a task: prompts, solutions without their tags, and the task's system prompts."""
     task = load_task(task_name)
 
     def parts(problem: Problem) -> Iterator[str]:
-        yield problem.question
-        yield from (line for line in problem.solution.split("\n") if not line.startswith("<"))
+        yield from map(text_of, problem.messages)
+        yield from (line for line in (problem.solution or "").split("\n") if not line.startswith("<"))
 
     stream = task.problems("train", seed, problems)
     return chain(task.system_prompts, chain.from_iterable(map(parts, stream)))

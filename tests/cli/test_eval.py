@@ -33,6 +33,7 @@ def test_figures_as_json_and_files(tmp_path: Path) -> None:
     assert rows["none", "tiny-verifier"]["accuracy"] > rows["none", "tiny"]["accuracy"]
     assert [n for n, _ in figures["curves"]["best_of_n"]] == [1, 2, 4]
     assert figures["curves"]["best_of_n"][-1][1] == rows["best_of_n", "tiny"]["accuracy"]
+    assert figures["curve_tokens"]["best_of_n"][-1] == rows["best_of_n", "tiny"]["tokens"]
     assert figures["pass_at"]["4"] >= rows["best_of_n", "tiny"]["accuracy"]
     assert {path.suffix for path in tmp_path.iterdir()} == {".json", ".png"}
 

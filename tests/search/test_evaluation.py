@@ -14,6 +14,7 @@ from deliberate.search.strategies.majority_vote import MajorityVote
 from deliberate.search.strategies.none import NoSearch
 from deliberate.search.strategies.weighted_vote import WeightedVote
 from deliberate.search.strategy import Strategy
+from deliberate.verifiers.pattern import Pattern
 from deliberate.verifiers.protocol import Resources, VerifierConfig
 from deliberate.verifiers.workers import WorkerPool
 
@@ -26,7 +27,8 @@ REPLIES = {"a": answers(4, 4, 5, 4), "b": answers(1, 2, 2, 3)}
 
 
 def question(name: str, right: int) -> Question:
-    return Question(name, ({"role": "user", "content": name},), lambda reply: reply == f"<answer>{right}</answer>")
+    grader = Pattern(pattern=f"<answer>{right}</answer>", mode="fullmatch")
+    return Question(name, ({"role": "user", "content": name},), grader)
 
 
 QUESTIONS = [question("a", 4), question("b", 1)]

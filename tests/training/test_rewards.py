@@ -1,6 +1,7 @@
 """Verifiers as reward functions, called as trainers call them."""
 
 import asyncio
+import json
 import re
 import threading
 from collections.abc import Iterator, Sequence
@@ -77,6 +78,47 @@ def test_options_from_columns_and_what_else_trainers_pass_on() -> None:
         )
     assert rewards == [1.0, 0.0, 1.0]
     assert reward.__name__ == "right"
+
+
+def test_each_row_brings_its_own_verifier() -> None:
+    reference, both = {"kind": "reference", "answer": "2"}, [{"kind": "reference", "answer": "4"}, "calculator"]
+    with VerifierReward(column="verifier") as reward:
+        rewards = reward(
+            prompts=["1 + 1?", "1 + 1?", "2 + 2?", "2 + 3?", "?"],
+            completions=["It is 2.", "It is 3.", "2 + 2 = 5. It is 4.", "It is 5.", "1 + 1 = 2"],
+            completion_ids=[[1]] * 5,
+            verifier=[reference, reference, both, json.dumps({"kind": "reference", "answer": "5"}), "calculator"],
+            answer=["2"] * 5,
+        )
+    assert rewards == [1.0, 0.0, 0.5, 1.0, 1.0]
+    assert reward.__name__ == "verifier"
+
+
+def test_options_within_a_rows_own_verifier() -> None:
+    with VerifierReward(column="judge", fill={"answer": "gold"}) as reward:
+        assert reward(["?"] * 2, ["2", "3"], judge=["reference"] * 2, gold=["2", "2"]) == [1.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("columns", "expected"),
+    [
+        ({"verifier": ["calculator", None]}, r"Row 1: there is no verifier in its 'verifier': None\. Give the row one"),
+        ({"verifier": ["calculator", {}]}, r"Row 1: there is no verifier"),
+        ({"verifier": ["calculator", ""]}, r"Row 1: there is no verifier"),
+        ({"verifier": ["calculator", '{"kind": ']}, r"Row 1: its 'verifier' is no JSON"),
+        ({"verifier": ["calculator", {"kind": "oracle"}]}, r"Row 1: The verifier cannot be read: .*oracle"),
+        ({"verifiers": ["calculator"] * 2}, r"Row 0: Unknown field 'verifier'; known: verifiers"),
+    ],
+)
+def test_rows_without_a_verifier_are_named(columns: dict[str, Any], expected: str) -> None:
+    with VerifierReward(column="verifier") as reward, pytest.raises(InvalidRequest, match=expected):
+        reward(["?"] * 2, ["1 + 1 = 2"] * 2, **columns)
+
+
+@pytest.mark.parametrize(("verifier", "column"), [(None, None), ("calculator", "verifier")])
+def test_one_verifier_for_all_or_one_for_each(verifier: str | None, column: str | None) -> None:
+    with pytest.raises(InvalidRequest, match="a verifier for all rows, or the column"):
+        VerifierReward(verifier, column=column)
 
 
 def test_a_weighted_list() -> None:

@@ -7,15 +7,16 @@ from deliberate.training.tasks import Problem
 
 
 def problem_rows(problems: Iterable[Problem]) -> tuple[ProblemRow, ...]:
-    """As many rows as there are problems, each with its reference solution."""
+    """As many rows as there are problems, each with its verifier and its reference solution."""
     return tuple(
         ProblemRow(
             id=problem.id,
             place=problem.id,
-            prompt=({"role": "user", "content": problem.question},),
+            prompt=problem.messages,
+            tools=problem.tools,
             solution=problem.solution,
             answer=problem.answer,
-            verifier={"kind": "reference", "answer": problem.answer},
+            verifier=problem.verifier,
         )
         for problem in problems
     )

@@ -1,4 +1,4 @@
-"""Tasks: problems of graded difficulty with exact answers and worked solutions.
+"""Tasks: problems of graded difficulty, with a verifier that grades and, mostly, a worked solution.
 
 A newcomer adds a task by adding one module here whose `TASK` satisfies the `Task` protocol. Modules whose names begin
 with an underscore are not tasks.

@@ -7,13 +7,12 @@ train, a test problem has both held out; the mixed ones belong to neither.
 
 import hashlib
 import random
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count, islice
 from typing import get_args
 
-from deliberate.training.tasks._protocol import Problem, Split
+from deliberate.training.tasks._protocol import Problem, Split, check_split, checked_difficulty, user
 from deliberate.training.tasks._word_problem_text import (
     MEN,
     OBJECTS,
@@ -43,7 +42,6 @@ _BY_OPERATION = {
     operation: tuple(index for index, step in enumerate(STEPS) if step.operation == operation)
     for operation in get_args(Operation)
 }
-_ANSWER = re.compile(r"<answer>\s*([+-]?\d+)\s*</answer>")
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +140,8 @@ def as_problem(chain: Chain, question: str, split: Split) -> Problem:
     answer = lines[-1].rpartition(" ")[2]
     return Problem(
         id=f"word_problems-{hashlib.blake2b(question.encode(), digest_size=8).hexdigest()}",
-        question=question,
+        messages=user(question),
+        verifier={"kind": "reference", "answer": answer},
         answer=answer,
         solution="\n".join(["<think>", *lines, "</think>", f"<answer>{answer}</answer>"]),
         difficulty=len(lines),
@@ -154,24 +153,16 @@ class WordProblems:
     """Chained word problems of 2 to 7 steps on integers up to 500."""
 
     name = "word_problems"
+    difficulties = DIFFICULTIES
     system_prompts = SYSTEM_PROMPTS
 
     def problems(
         self, split: Split, seed: int, limit: int | None = None, difficulty: Sequence[int] | None = None
     ) -> Iterator[Problem]:
-        if split not in get_args(Split):
-            raise ValueError(f"unknown split {split!r}; the splits are: {', '.join(get_args(Split))}")
-        steps = DIFFICULTIES if difficulty is None else difficulty
-        if not steps or any(n not in DIFFICULTIES for n in steps):
-            raise ValueError(
-                f"difficulty {difficulty!r}: word_problems has {DIFFICULTIES[0]} to {DIFFICULTIES[-1]} steps"
-            )
+        check_split(split)
+        steps = checked_difficulty(self, difficulty, "steps")
         rng = random.Random(f"word_problems:{split}:{seed}")
         return islice((_problem(rng, split, rng.choice(steps)) for _ in count()), limit)
-
-    def grade(self, problem: Problem, completion: str) -> bool:
-        answers = _ANSWER.findall(completion)
-        return bool(answers) and int(answers[-1]) == int(problem.answer)
 
 
 TASK = WordProblems()

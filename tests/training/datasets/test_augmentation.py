@@ -86,7 +86,7 @@ def test_a_wrong_solution_is_the_right_one_of_another_problem() -> None:
         if new is not None:
             assert followed(new)
             assert lines(new) == wrong.split("\n")[1:3]
-            assert TASK.grade(new, f"<answer>{slip * 3}</answer>")
+            assert new.answer == str(slip * 3)
             made.append(new)
     assert len(made) > 10
 
@@ -110,6 +110,6 @@ def test_steps_that_no_problem_has(steps: str) -> None:
 
 
 def test_other_texts_are_refused() -> None:
-    other = replace(PROBLEMS[0], question="What is 2 + 2?")
+    other = replace(PROBLEMS[0], messages=({"role": "user", "content": "What is 2 + 2?"},))
     with pytest.raises(ValueError, match=r"'What is 2 \+ 2\?' is no word problem: its start cannot be read"):
         vary_start(other, random.Random(0))

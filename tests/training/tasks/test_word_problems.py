@@ -1,3 +1,4 @@
+import hashlib
 import re
 from fractions import Fraction
 
@@ -5,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deliberate.training.tasks import Problem, UnknownTaskError, load_task, task_names
+from deliberate.training.rewards import VerifierReward
+from deliberate.training.tasks import Problem, load_task
 from deliberate.training.tasks._word_problem_text import STEPS
 from deliberate.training.tasks.word_problems import DIFFICULTIES, LARGEST, split_of
 
@@ -13,9 +15,14 @@ TASK = load_task("word_problems")
 STEP = re.compile(r"(\d+) ([-+*/]) (\d+) = (\d+)")
 
 
+def worked(problem: Problem) -> str:
+    assert problem.solution is not None
+    return problem.solution
+
+
 def recompute(problem: Problem) -> str:
     """The answer that the worked solution's own arithmetic leads to, line by line."""
-    opening, *lines, closing, answer = problem.solution.split("\n")
+    opening, *lines, closing, answer = worked(problem).split("\n")
     assert (opening, closing, answer) == ("<think>", "</think>", f"<answer>{problem.answer}</answer>")
     value = None
     for line in lines:
@@ -33,9 +40,8 @@ def recompute(problem: Problem) -> str:
 def test_every_reference_solution_recomputes_and_is_graded_right(split: str) -> None:
     for problem in TASK.problems(split, seed=3, limit=1500):  # pyright: ignore[reportArgumentType]
         assert recompute(problem) == problem.answer
-        assert problem.solution.count("\n") == problem.difficulty + 2
+        assert worked(problem).count("\n") == problem.difficulty + 2
         assert problem.split == split
-        assert TASK.grade(problem, problem.solution)
 
 
 def test_the_same_arguments_give_the_same_problems_and_a_limit_only_cuts_the_stream() -> None:
@@ -64,7 +70,7 @@ def test_templates_or_numbers_of_one_split_never_occur_in_the_other(
 @given(train_seed=st.integers(), test_seed=st.integers())
 def test_no_question_or_number_sequence_is_in_both_splits_whatever_the_seeds(train_seed: int, test_seed: int) -> None:
     def numbers(problem: Problem) -> tuple[str, ...]:
-        return tuple(re.findall(r"\d+", problem.solution.split("</think>")[0]))
+        return tuple(re.findall(r"\d+", worked(problem).split("</think>")[0]))
 
     train = list(TASK.problems("train", train_seed, limit=60))
     test = list(TASK.problems("test", test_seed, limit=60))
@@ -80,7 +86,7 @@ def test_difficulty_is_the_number_of_steps_and_may_be_chosen() -> None:
 
 
 def test_about_half_of_the_operands_have_two_digits() -> None:
-    operands = [m[3] for p in TASK.problems("test", 1, 500) for m in STEP.finditer(p.solution)]
+    operands = [m[3] for p in TASK.problems("test", 1, 500) for m in STEP.finditer(worked(p))]
     assert 0.4 < sum(len(operand) == 2 for operand in operands) / len(operands) < 0.6
 
 
@@ -95,24 +101,27 @@ def test_an_unknown_split_is_refused_with_the_alternatives() -> None:
         TASK.problems("dev", 0, 1)  # pyright: ignore[reportArgumentType]
 
 
-def test_an_unknown_task_is_refused_with_the_alternatives() -> None:
-    assert "word_problems" in task_names()
-    with pytest.raises(UnknownTaskError, match=r"'chess'.*word_problems"):
-        load_task("chess")
+def test_the_bundled_models_stream_of_problems_stays_as_it_is() -> None:
+    digest = hashlib.blake2b(digest_size=16)
+    for problem in TASK.problems("train", 0, 500):
+        fields = (problem.id, problem.question, problem.answer, problem.solution, problem.difficulty, problem.split)
+        digest.update(repr(fields).encode())
+    assert digest.hexdigest() == "93772926a1f37713d83e04deb2c15124"
 
 
 @pytest.mark.parametrize(
     ("completion", "right"),
     [
-        ("<think>\n1 + 1 = 2\n</think>\n<answer>{}</answer>", True),
-        ("<answer> {} </answer>", True),
-        ("<answer>9999</answer> no: <answer>{}</answer>", True),
-        ("<answer>{}</answer> no: <answer>9999</answer>", False),
-        ("<answer>{}.5</answer>", False),
-        ("the answer is {}", False),
-        ("", False),
+        ("<think>\n1 + 1 = 2\n</think>\n<answer>{}</answer>", 1.0),
+        ("<answer> {} </answer>", 1.0),
+        ("<answer>9999</answer> no: <answer>{}</answer>", 1.0),
+        ("<answer>{}</answer> no: <answer>9999</answer>", 0.0),
+        ("<answer>{}.5</answer>", 0.0),
+        ("The answer is {}.", 1.0),
+        ("", 0.0),
     ],
 )
-def test_grading_reads_the_last_answer_and_compares_it_exactly(completion: str, right: bool) -> None:
+def test_grading_reads_the_last_answer_and_compares_it_exactly(completion: str, right: float) -> None:
     problem = next(TASK.problems("test", 0, 1))
-    assert TASK.grade(problem, completion.format(problem.answer)) is right
+    with VerifierReward(problem.verifier) as reward:
+        assert reward([problem.messages], [completion.format(problem.answer)]) == [right]
