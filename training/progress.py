@@ -17,11 +17,11 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from deliberate.training import sft
 from deliberate.training.artifact import Artifact
-from deliberate.training.config import SFTConfig
-from deliberate.training.hub import hide_progress_bars
-from deliberate.training.metrics import Report
+from deliberate.training.policies.hub import hide_progress_bars
+from deliberate.training.recording.metrics import Report
+from deliberate.training.stages import sft
+from deliberate.training.stages.sft import SFTConfig
 
 _POLL_SECONDS = 0.2
 
@@ -41,8 +41,8 @@ class TrainingBars:
         self._progress.update(
             self._tasks[name],
             completed=report.step,
-            loss=f"{report.loss:.4f}",
-            speed=f"{report.tokens_per_second:,.0f}",
+            loss=f"{report.values['loss']:.4f}",
+            speed=f"{report.values['tokens_per_second']:,.0f}",
         )
 
 

@@ -15,10 +15,10 @@ from pathlib import Path
 
 from deliberate.training.artifact import Artifact
 from deliberate.training.card import write_card
-from deliberate.training.config import SFTConfig
-from deliberate.training.hub import hide_progress_bars
 from deliberate.training.measure import Measured, measure_pair
+from deliberate.training.policies.hub import hide_progress_bars
 from deliberate.training.progress import run_in_turn, run_side_by_side
+from deliberate.training.stages.sft import SFTConfig
 from deliberate.training.tasks import load_task
 from deliberate.training.tokenizer import make_tokenizer
 

@@ -2,6 +2,8 @@
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 
+import torch
+
 from deliberate.engines.checks import check_positions, check_starts, room_for
 from deliberate.engines.huggingface import HuggingFaceTokenizer, recommended_sampling
 from deliberate.engines.protocol import Capabilities, Delta, EngineStats, Prompt, Sampling
@@ -70,6 +72,14 @@ class TransformersEngine:
         self._thread.require_alive()
         check_positions(self.capabilities, sequences, positions)
         return await self._thread.read(sequences, [NextLogprobs(i, asked, tokens) for i, asked in enumerate(positions)])
+
+    async def load_weights(self, weights: Mapping[str, torch.Tensor]) -> None:
+        """Go on with other weights of the same model, by their names in its folder, and forget what the old ones read.
+
+        Raises InvalidRequest where the weights are of another model, or while anything runs.
+        """
+        self._thread.require_alive()
+        await self._thread.when_idle(lambda scheduler: scheduler.load_weights(weights))
 
     async def close(self) -> None:
         await self._thread.close()

@@ -1,6 +1,6 @@
 """Running a network over ragged rows of a KV table."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,6 +59,10 @@ class CausalModel:
     def parameters(self) -> int:
         """How many numbers it has."""
         return sum(parameter.numel() for parameter in self._network.model.parameters())
+
+    def load_weights(self, weights: Mapping[str, torch.Tensor]) -> None:
+        """Take other weights of the same model, by their names in its folder. Raises InvalidRequest where none fit."""
+        self._network.load_weights(weights)
 
     @torch.inference_mode()
     def forward(self, rows: KVRows, chunks: Sequence[Chunk], keep: Sequence[int]) -> torch.Tensor:

@@ -2,7 +2,7 @@
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -69,6 +69,20 @@ class Network(ABC):
         if not self._runs():
             kind = self.model.config.get_text_config().model_type
             raise InvalidRequest(f"{path}: the embedded engine cannot run a {kind} model as a {self.words}.")
+
+    @torch.no_grad()
+    def load_weights(self, weights: Mapping[str, torch.Tensor]) -> None:
+        """Copy weights in, by their names in a model folder; those that are tied to others may be left out.
+
+        Raises InvalidRequest, with nothing changed, where names or shapes are of another model.
+        """
+        own = dict(self.model.state_dict())
+        wrong = [name for name in weights if name not in own or own[name].shape != weights[name].shape]
+        wrong += [name for name in own if name not in weights and name not in self.model.all_tied_weights_keys]
+        if wrong:
+            raise InvalidRequest(f"The weights are of another model: {', '.join(wrong[:5])} do not fit.")
+        for name, value in weights.items():
+            own[name].copy_(value)
 
     @property
     @abstractmethod

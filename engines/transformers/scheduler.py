@@ -6,7 +6,7 @@ rows of running sequences are kept dense: the last row moves into a gap.
 """
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -74,6 +74,11 @@ class Scheduler:
         for i in reversed([i for i, s in enumerate(self._running) if s.call is call]):
             self._drop_running(i)
         self._count()
+
+    def load_weights(self, weights: Mapping[str, torch.Tensor]) -> None:
+        """Go on with other weights; keys and values of the old ones are forgotten. Nothing may be under way."""
+        self._model.load_weights(weights)
+        self._cache = PrefixCache(self._limits.prefix_cache_tokens)
 
     def step(self) -> None:
         """One round."""

@@ -3,13 +3,14 @@
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
 from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any, TypeVar
 
 import torch
 
-from deliberate.engines.errors import EngineStopped
+from deliberate.engines.errors import EngineStopped, InvalidRequest
 from deliberate.engines.protocol import Delta, EngineStats
 from deliberate.engines.transformers.scheduler import Scheduler
 from deliberate.engines.transformers.work import Call, Prefill, Reading
@@ -92,6 +93,23 @@ class ModelThread:
         finally:
             self.close_call(call, unread > 0)
         return values
+
+    async def when_idle(self, command: _Command) -> None:
+        """Carry out a command on the thread, and wait for it. Raises InvalidRequest while anything runs, or from it."""
+        done: Future[None] = Future()
+
+        def obey(scheduler: Scheduler) -> None:
+            try:
+                if not scheduler.idle:
+                    raise InvalidRequest("The engine is at work; wait until all samples have ended.")
+                command(scheduler)
+            except InvalidRequest as error:
+                done.set_exception(error)
+            else:
+                done.set_result(None)
+
+        self._inbox.put(obey)
+        await asyncio.wrap_future(done)
 
     async def close(self) -> None:
         """Stop; calls that wait raise EngineStopped."""

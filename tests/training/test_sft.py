@@ -8,14 +8,16 @@ from pydantic import ValidationError
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
-from deliberate.training import metrics, sft
 from deliberate.training.artifact import Artifact, ArtifactError, file_hash
-from deliberate.training.checkpoint import CheckpointError
-from deliberate.training.config import ModelShape, SFTConfig
-from deliberate.training.data import IGNORED, WINDOW, BatchStream
-from deliberate.training.hub import ChatTokenizer
-from deliberate.training.metrics import Report, Reporter
-from deliberate.training.optimizer import scheduled_rate
+from deliberate.training.batches import IGNORED, WINDOW, BatchStream, TaskExamples
+from deliberate.training.optimization.checkpoint import CheckpointError
+from deliberate.training.optimization.optimizer import scheduled_rate
+from deliberate.training.policies.hub import ChatTokenizer
+from deliberate.training.policies.shape import ModelShape
+from deliberate.training.recording import metrics
+from deliberate.training.recording.metrics import Report, Reporter
+from deliberate.training.stages import sft
+from deliberate.training.stages.sft import SFTConfig
 from deliberate.training.tasks import UnknownTaskError, load_task
 from deliberate.training.tokenizer import make_tokenizer
 
@@ -66,9 +68,9 @@ def test_a_toy_model_learns_and_leaves_its_record(config: SFTConfig) -> None:
     artifact = sft.run(config, lines.append)
 
     assert [line.step for line in lines] == [5, 10, 15, 20, 25, 30]
-    assert lines[-1].loss < 0.7 * lines[0].loss
+    assert lines[-1].values["loss"] < 0.7 * lines[0].values["loss"]
     written = [json.loads(line) for line in (config.output_dir / metrics.FILE_NAME).read_text().splitlines()]
-    assert [line["loss"] for line in written] == [line.loss for line in lines]
+    assert [line["loss"] for line in written] == [line.values["loss"] for line in lines]
     assert Artifact.load(config.output_dir) == artifact
     assert artifact.weights_hash == file_hash(config.output_dir / "model.safetensors")
     assert artifact.metrics["train_tokens"] == lines[-1].tokens
@@ -80,7 +82,7 @@ def test_a_toy_model_learns_and_leaves_its_record(config: SFTConfig) -> None:
 def test_the_tokenizer_beside_the_model_splits_text_as_it_was_trained_to(config: SFTConfig) -> None:
     sft.run(config.model_copy(update={"max_steps": 1}))
     text = "Ana has 12 apples. She buys 30 more.\n12 + 30 = 42"
-    assert ChatTokenizer(config.output_dir).encode(text) == ChatTokenizer(config.tokenizer).encode(text)
+    assert ChatTokenizer(config.output_dir).encode(text) == ChatTokenizer(config.tokenizer or Path()).encode(text)
 
 
 def test_a_killed_run_goes_on_to_the_same_weights(config: SFTConfig, tmp_path: Path) -> None:
@@ -173,13 +175,9 @@ def test_a_folder_without_a_record_is_no_artifact(tmp_path: Path) -> None:
 
 
 def stream(tokenizer: Path, seed: int = 0, system_prompt_share: float = 0.0) -> BatchStream:
-    return BatchStream(
-        load_task("word_problems"),
-        ChatTokenizer(tokenizer),
-        seed=seed,
-        batch_size=4,
-        system_prompt_share=system_prompt_share,
-    )
+    chat = ChatTokenizer(tokenizer)
+    source = TaskExamples(load_task("word_problems"), chat, system_prompt_share=system_prompt_share)
+    return BatchStream(source, chat.pad_id, seed=seed, batch_size=4)
 
 
 def test_any_step_of_the_data_is_reached_directly(tokenizer: Path) -> None:

@@ -7,13 +7,15 @@ import pytest
 from typer.testing import CliRunner
 
 from deliberate.search.evaluation import Outcome
-from deliberate.training import sft, tiny
+from deliberate.training import tiny
 from deliberate.training.artifact import Artifact
 from deliberate.training.commands import app
-from deliberate.training.config import ModelShape, SFTConfig
 from deliberate.training.measure import within_problem_auc
-from deliberate.training.metrics import Report
+from deliberate.training.policies.shape import ModelShape
 from deliberate.training.progress import TrainingBars, run_side_by_side
+from deliberate.training.recording.metrics import Report
+from deliberate.training.stages import sft
+from deliberate.training.stages.sft import SFTConfig
 from deliberate.training.tokenizer import make_tokenizer
 
 
@@ -80,7 +82,7 @@ def test_the_recipe_by_default_is_the_one_that_made_the_bundled_models(tmp_path:
 
     for config in tiny.configs(tmp_path, tiny.POLICY_STEPS, tiny.VERIFIER_STEPS, seed=0):
         made = Artifact.load(bundled(config.name))
-        assert made.config == sft.portable(config)
+        assert made.config == config.portable()
         assert made.command == config.command == "deliberate train tiny"
 
 

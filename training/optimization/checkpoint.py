@@ -1,7 +1,7 @@
 """Checkpoints of a run: all that is needed to go on as if it had never stopped.
 
-The position in the data is the step itself (see `data.BatchStream.from_step`) and nothing else in a run is random,
-so weights, optimizer state, step and running totals are the whole state.
+The position in the data is the step itself and nothing else in a run is random, so weights, optimizer state, step and
+running totals are the whole state.
 """
 
 import os
@@ -11,15 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import LlamaForCausalLM
 
-from deliberate.training.hub import save_model
+from deliberate.engines.errors import DeliberateError
 
 _STATE = "trainer_state.pt"
 _PREFIX = "checkpoint-"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Progress:
     """How far a run has come."""
 
@@ -32,29 +31,29 @@ class Progress:
     """Chained hash of every batch seen."""
 
 
-@dataclass(frozen=True)
-class Checkpoint:
-    """A checkpoint read back."""
+class CheckpointError(DeliberateError):
+    """A folder holds a checkpoint of some other run."""
 
-    model: Path
-    """Folder of the weights."""
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A checkpoint that is there."""
+
+    folder: Path
+    """Where the learner kept its weights."""
     optimizer: list[dict[str, Any]]
     progress: Progress
 
 
-class CheckpointError(ValueError):
-    """A folder holds a checkpoint of some other run."""
+def save(folder: Path, weights: Path, optimizer: list[dict[str, Any]], progress: Progress, run: str) -> None:
+    """Make `checkpoint-<step>` under `folder` of the folder `weights`, which it moves: whole, or not at all.
 
-
-def save(folder: Path, model: LlamaForCausalLM, optimizer: list[dict[str, Any]], progress: Progress, run: str) -> None:
-    """Write `checkpoint-<step>` under `folder`: it appears whole or not at all. `run` identifies the configuration."""
+    `run` identifies the configuration.
+    """
+    torch.save({"optimizer": optimizer, "progress": asdict(progress), "run": run}, weights / _STATE)
     target = folder / f"{_PREFIX}{progress.step}"
-    partial = folder / f"partial-{progress.step}"
-    shutil.rmtree(partial, ignore_errors=True)
-    save_model(model, partial)
-    torch.save({"optimizer": optimizer, "progress": asdict(progress), "run": run}, partial / _STATE)
     shutil.rmtree(target, ignore_errors=True)
-    os.replace(partial, target)
+    os.replace(weights, target)
 
 
 def load_latest(folder: Path, run: str, device: torch.device) -> Checkpoint | None:

@@ -8,10 +8,11 @@ every model of type qwen2 Qwen's own splitting of text, whatever tokenizer lies 
 from typing import Any
 
 import torch
+from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
-from deliberate.training.config import ModelShape
-from deliberate.training.hub import ChatTokenizer
+from deliberate.training.policies.hub import ChatTokenizer
+from deliberate.training.policies.shape import ModelShape
 
 
 def new_model(shape: ModelShape, tokenizer: ChatTokenizer, seed: int) -> LlamaForCausalLM:
@@ -32,10 +33,10 @@ def new_model(shape: ModelShape, tokenizer: ChatTokenizer, seed: int) -> LlamaFo
     return model
 
 
-def freeze_output_biases(model: LlamaForCausalLM) -> None:
-    """Keep the attention's output biases at zero; those of queries, keys and values learn."""
+def freeze_output_biases(model: nn.Module) -> None:
+    """Keep the attention's output biases at zero where they are; those of queries, keys and values learn."""
     for name, parameter in model.named_parameters():
-        if name.endswith("o_proj.bias"):
+        if name.endswith("o_proj.bias") and not parameter.any():
             parameter.requires_grad_(False)
 
 
