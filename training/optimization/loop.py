@@ -5,11 +5,11 @@ weights, its configuration and s alone, so that a run that was killed and starte
 """
 
 import hashlib
-import json
 import math
 import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -23,7 +23,8 @@ from deliberate.training.optimization import checkpoint
 from deliberate.training.optimization.checkpoint import Progress
 from deliberate.training.optimization.config import OptimizationConfig
 from deliberate.training.optimization.optimizer import HybridOptimizer, scheduled_rate
-from deliberate.training.recording.metrics import MetricsLog, Recorder, Reporter, read_lines
+from deliberate.training.recording.metrics import MetricsLog, Reporter, read_lines
+from deliberate.training.recording.tensorboard import open_tensorboard
 from deliberate.training.run_folder import finish
 
 
@@ -67,14 +68,7 @@ class Diverged(DeliberateError):
     """Gradients are no longer numbers; the last checkpoint is from before."""
 
 
-def optimize(
-    config: OptimizationConfig,
-    learner: Learner,
-    report: Reporter,
-    *,
-    run: str,
-    recorders: tuple[Recorder, ...] = (),
-) -> Progress:
+def optimize(config: OptimizationConfig, learner: Learner, report: Reporter, *, run: str) -> Progress:
     """Go on to `config.max_steps` from the newest checkpoint in `config.output_dir`, and leave one of the end there.
 
     `run` identifies the run: a checkpoint with another one is refused by CheckpointError.
@@ -87,21 +81,26 @@ def optimize(
         learner.restore(saved.folder)
         optimizer.load_state_dict(saved.optimizer)
         progress = saved.progress
-    log = MetricsLog(
-        folder,
+    with closing(_log(config, progress, report)) as log:
+        while progress.step < config.max_steps:
+            progress, values = _step(config, learner, optimizer, progress)
+            log.add(values, step=progress.step, tokens=progress.tokens, seconds=progress.seconds)
+            if progress.step % config.save_steps == 0 or progress.step == config.max_steps:
+                _save(config, learner, optimizer, progress, run)
+    return progress
+
+
+def _log(config: OptimizationConfig, progress: Progress, report: Reporter) -> MetricsLog:
+    board = open_tensorboard(config.output_dir, resumed_step=progress.step)
+    return MetricsLog(
+        config.output_dir,
         resumed_step=progress.step,
         resumed_tokens=progress.tokens,
         interval=config.logging_steps,
         max_steps=config.max_steps,
         watcher=report,
-        recorders=recorders,
+        recorders=() if board is None else (board,),
     )
-    while progress.step < config.max_steps:
-        progress, values = _step(config, learner, optimizer, progress)
-        log.add(values, step=progress.step, tokens=progress.tokens, seconds=progress.seconds)
-        if progress.step % config.save_steps == 0 or progress.step == config.max_steps:
-            _save(config, learner, optimizer, progress, run)
-    return progress
 
 
 def _step(
@@ -159,6 +158,6 @@ def finish_training(config: OptimizationConfig, artifact: Artifact) -> Artifact:
 
 def train_metrics(folder: Path, *names: str) -> dict[str, float]:
     """Figures of a run for its record: these of the last line of its metrics, as `train_loss`, with tokens and time."""
-    last = json.loads(read_lines(folder)[-1])
+    last = read_lines(folder)[-1]
     figures = {f"train_{name}": last[name] for name in names if name in last}
     return {**figures, "train_tokens": last["tokens"], "train_seconds": round(last["seconds"])}

@@ -1,13 +1,14 @@
 """The figures of a run: reports to its watcher, the same as JSON lines on disk."""
 
 import json
-import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 from typing import Any, Protocol
+
+from deliberate.training.recording.step_lines import StepLines
 
 FILE_NAME = "metrics.jsonl"
 
@@ -63,17 +64,13 @@ class MetricsLog:
         recorders: tuple[Recorder, ...] = (),
     ) -> None:
         """Lines in the folder from after the step `resumed_step` are dropped, since they will be written again."""
-        self._path = folder / FILE_NAME
+        self._lines = StepLines(folder / FILE_NAME, resumed_step=resumed_step)
         self._interval = interval
         self._max_steps = max_steps
         self._watcher = watcher
         self._recorders = recorders
         self._gathered: dict[str, list[float]] = {}
         self._tokens, self._since = resumed_tokens, time.perf_counter()
-        kept = [line for line in read_lines(folder) if json.loads(line)["step"] <= resumed_step]
-        partial = self._path.with_suffix(".partial")
-        partial.write_text("".join(kept), encoding="utf-8")
-        os.replace(partial, self._path)
 
     def add(self, values: Mapping[str, float], *, step: int, tokens: int, seconds: float) -> None:
         """Note what was measured in the step that led here."""
@@ -81,11 +78,15 @@ class MetricsLog:
             self._gathered.setdefault(name, []).append(value)
         if step % self._interval == 0 or step == self._max_steps:
             report = Report(step, self._max_steps, tokens, seconds, self._means(tokens))
-            with self._path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(report.line) + "\n")
+            self._lines.add([report.line])
             for recorder in self._recorders:
                 recorder.add(report.line)
             self._watcher(report)
+
+    def close(self) -> None:
+        self._lines.close()
+        for recorder in self._recorders:
+            recorder.close()
 
     def _means(self, tokens: int) -> dict[str, float]:
         now = time.perf_counter()
@@ -95,8 +96,8 @@ class MetricsLog:
         return means
 
 
-def read_lines(folder: Path) -> list[str]:
+def read_lines(folder: Path) -> list[dict[str, Any]]:
     """The whole lines of a run's metrics so far; one that was being written when the run was killed is left out."""
     path = folder / FILE_NAME
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
-    return [line for line in lines if line.endswith("\n")]
+    return [json.loads(line) for line in lines if line.endswith("\n")]
