@@ -16,6 +16,9 @@ from deliberate.training.optimization.muon import Muon
 _HIDDEN = ".layers."
 """In the names of what lies inside a transformer's blocks."""
 
+RATE_FACTOR = "rate_factor"
+"""Attribute of a parameter that learns at another rate: its rate relative to that of the others."""
+
 
 class HybridOptimizer:
     """One optimizer or two behind one interface, at one learning rate."""
@@ -37,7 +40,7 @@ class HybridOptimizer:
         if matrices and optim == "muon":
             parts.append(Muon(matrices, weight_decay=weight_decay))
             matrices = []
-        groups = [{"params": rest, "weight_decay": 0.0}, {"params": matrices, "weight_decay": weight_decay}]
+        groups = [*_by_rate(rest), {"params": matrices, "weight_decay": weight_decay}]
         if filled := [group for group in groups if group["params"]]:
             parts.append(torch.optim.AdamW(filled, betas=(0.9, 0.95)))
         self._parts = tuple(parts)
@@ -46,7 +49,7 @@ class HybridOptimizer:
         """Apply the gradients at this rate, then clear them."""
         for part in self._parts:
             for group in part.param_groups:
-                group["lr"] = learning_rate
+                group["lr"] = learning_rate * group.get(RATE_FACTOR, 1.0)
             part.step()
             part.zero_grad(set_to_none=True)
 
@@ -56,6 +59,14 @@ class HybridOptimizer:
     def load_state_dict(self, state: list[dict[str, Any]]) -> None:
         for part, saved in zip(self._parts, state, strict=True):
             part.load_state_dict(saved)
+
+
+def _by_rate(parameters: list[nn.Parameter]) -> list[dict[str, Any]]:
+    """Groups of parameters of one rate each, without weight decay."""
+    groups: dict[float, list[nn.Parameter]] = {}
+    for parameter in parameters:
+        groups.setdefault(getattr(parameter, RATE_FACTOR, 1.0), []).append(parameter)
+    return [{"params": parameters, "weight_decay": 0.0, RATE_FACTOR: factor} for factor, parameters in groups.items()]
 
 
 def scheduled_rate(step: int, *, peak: float, warmup_steps: int, decay_steps: int, max_steps: int) -> float:
