@@ -1,12 +1,12 @@
 import asyncio
 import json
-import os
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from deliberate.verifiers.sandbox.boxes import Boxes
 from deliberate.verifiers.sandbox.children import PythonChildren
@@ -14,9 +14,11 @@ from deliberate.verifiers.sandbox.fresh import FreshPythons
 from deliberate.verifiers.sandbox.interpreters import find_python
 from deliberate.verifiers.sandbox.pool import PythonPool
 from deliberate.verifiers.sandbox.protocol import Job, Limits, Outcome, Tier
-from deliberate.verifiers.sandbox.sandbox import Sandbox
+from deliberate.verifiers.sandbox.sandbox import Sandbox, SandboxConfig
 
 DRIVER = Path(__file__).parent / "running.py"
+PLACES = 2
+"""For boxes; a pool of one interpreter a box has as many, because while one ends the next one starts."""
 SECONDS_TO_END = 10.0
 """For a program that reached its limits, and all that it started, to be gone."""
 
@@ -27,6 +29,8 @@ class Runner:
 
     boxes: Boxes
     pool: PythonChildren | None
+    places: int
+    """Programs run in turns at each of so many."""
 
     async def run(self, source: str, limits: Limits) -> Outcome:
         """Fails where the program outlives its limits; the time to start a driver is none of its own."""
@@ -40,14 +44,18 @@ class Runner:
             return await asyncio.wait_for(child.outcome(), longest)
 
     def processes(self) -> int:
-        """How many there are of the boxes' users."""
+        """How many there are of the boxes' users. What has ended and waits for init to take note does not count: some
+        inits look every two seconds only."""
         uids = {slot.uid for slot in self.boxes.ground.slots}
-        return sum(_owner(name) in uids for name in os.listdir("/proc") if name.isdigit())
+        return sum(_owner(process) in uids for process in Path("/proc").glob("[0-9]*"))
 
 
-def _owner(process: str) -> int | None:
+def _owner(process: Path) -> int | None:
     try:
-        return os.stat(f"/proc/{process}").st_uid
+        if process.stat().st_uid == 0:  # By far the most.
+            return None
+        status = (process / "status").read_text()
+        return None if "State:\tZ" in status and "PPid:\t1\n" in status else process.stat().st_uid
     except OSError:
         return None
 
@@ -66,23 +74,27 @@ async def python_boxes() -> AsyncIterator[Boxes]:
         yield boxes
 
 
-@pytest.fixture(params=["A-alone", "A-driven", "B-alone", "B-driven", "C-driven"])
+@pytest_asyncio.fixture(
+    scope="module", loop_scope="module", params=["A-alone", "A-driven", "B-alone", "B-driven", "C-driven"]
+)
 async def runner(request: pytest.FixtureRequest) -> AsyncIterator[Runner]:
     """The ways in which Python programs run: an interpreter alone, or one that a driver tells what to do. At tier C
-    both are the same process, to which the driver only adds a channel."""
+    both are the same process, to which the driver only adds a channel. All programs of a module run at the same places,
+    one after another."""
     tier, way = request.param.split("-")
     async with _boxes(tier) as boxes:
         if way == "alone":
-            yield Runner(boxes, None)
+            yield Runner(boxes, None, PLACES)
             return
-        pool = (FreshPythons if tier == "C" else PythonPool)(boxes, find_python(None), DRIVER, 1)
-        yield Runner(boxes, pool)
-        await pool.close()
+        pool, places = (FreshPythons, 1) if tier == "C" else (PythonPool, PLACES)
+        children = pool(boxes, find_python(None), DRIVER, 1)
+        yield Runner(boxes, children, places)
+        await children.close()
 
 
 @asynccontextmanager
 async def _boxes(tier: str) -> AsyncGenerator[Boxes]:
-    sandbox = Sandbox()
+    sandbox = Sandbox(SandboxConfig(slots=PLACES))
     boxes = sandbox.boxes_of(Tier(tier))
     assert isinstance(boxes, Boxes), boxes
     yield boxes

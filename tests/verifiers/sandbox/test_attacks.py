@@ -7,11 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
-from deliberate.verifiers.sandbox.protocol import MIB, Limits
+from deliberate.verifiers.sandbox.protocol import MIB, Limits, Outcome
 from tests.verifiers.sandbox.attacks import ATTACKS, PRELUDE
 from tests.verifiers.sandbox.conftest import SECONDS_TO_END, Runner
 from tests.verifiers.sandbox.harm import LOOT, Host
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 LIMITS = Limits(
     seconds=1.0,
@@ -26,9 +29,15 @@ import os
 print(set(os.listdir(".")) - {"main.py"}, open("mine", "w").write("mine"))
 os.unlink("mine")
 """
-PLACES = 2
-"""Programs run in turns at each of so many places."""
 PATIENT = replace(LIMITS, seconds=20.0)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def idle(runner: Runner) -> int:
+    """How many processes there are at rest, once a program has run everywhere."""
+    assert all(outcome.succeeded for outcome in await everywhere(runner, HARMLESS))
+    await asyncio.sleep(0.5)
+    return runner.processes()
 
 
 @pytest.fixture
@@ -42,20 +51,20 @@ def host(tmp_path_factory: pytest.TempPathFactory, runner: Runner):
         yield host
 
 
+async def everywhere(runner: Runner, source: str) -> list[Outcome]:
+    """Run a program at each place."""
+    return await asyncio.gather(*(runner.run(source, PATIENT) for _ in range(runner.places)))
+
+
 @pytest.mark.parametrize("attack", ATTACKS)
-async def test_attack(attack: str, runner: Runner, host: Host) -> None:
+async def test_attack(attack: str, runner: Runner, idle: int, host: Host) -> None:
     source = f"{PRELUDE}\nhost = {host.facts()!r}\n{textwrap.dedent(ATTACKS[attack])}"
-    for _ in range(PLACES):
-        assert (await runner.run(HARMLESS, PATIENT)).succeeded
-    await asyncio.sleep(0.1)
-    idle = runner.processes()
     outcome = await runner.run(source, LIMITS)
     assert LOOT not in outcome.stdout
     assert host.loot.encode() not in outcome.stdout + outcome.stderr
     assert len(outcome.stdout) <= LIMITS.output_bytes and len(outcome.stderr) <= LIMITS.output_bytes
     await _gone(runner, idle)
-    for _ in range(PLACES):
-        after = await runner.run(HARMLESS, PATIENT)
+    for after in await everywhere(runner, HARMLESS):
         assert after.stdout.strip().endswith(b"set() 4"), after
     if "late" in ATTACKS[attack]:
         await asyncio.sleep(1.5)
