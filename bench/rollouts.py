@@ -1,0 +1,120 @@
+"""How much of the engine's own speed is left when the stage `rollouts` samples, scores and writes?
+
+In one process the engine alone and the stage take turns on fresh problems of a task, with the same completions in
+flight, so that the ratio holds on a noisy machine: `python -m deliberate.bench.rollouts [MODEL]`.
+"""
+
+import asyncio
+import json
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from statistics import median
+from typing import Annotated, Any
+
+import typer
+
+from deliberate.bench.embedded import taking_turns
+from deliberate.engines.protocol import Conversation, Engine
+from deliberate.search.templating import prompt_of
+from deliberate.training.datasets.problems import TaskConfig, read_problems
+from deliberate.training.datasets.rows import Row
+from deliberate.training.sampling.book import Book
+from deliberate.training.sampling.engines import EngineConfig, open_engine
+from deliberate.training.sampling.lending import lent_resources
+from deliberate.training.sampling.scoring import Scoring
+from deliberate.training.stages.rollouts import RolloutsConfig, Work
+
+
+def config_of(model: str, problems: int, n: int, concurrency: int) -> RolloutsConfig:
+    """One turn of the stage."""
+    return RolloutsConfig(
+        name="bench",
+        output_dir=Path(),
+        engine=EngineConfig(model=model),
+        task=TaskConfig(name="word_problems", count=problems),
+        num_generations=n,
+        max_completion_length=256,
+        concurrency=concurrency,
+    )
+
+
+def problems_of(config: RolloutsConfig, turn: int) -> tuple[Row, ...]:
+    """Others at each turn, so that no side finds the other's prompts in the cache."""
+    assert config.task is not None
+    return read_problems((), config.task.model_copy(update={"seed": turn}))
+
+
+async def engine_alone(engine: Engine, config: RolloutsConfig, rows: Sequence[Row]) -> int:
+    """Tokens drawn for all rows."""
+    turnstile = asyncio.Semaphore(config.concurrency // config.num_generations)
+
+    async def one(row: Row) -> int:
+        prompt = prompt_of(engine, Conversation(row.prompt))
+        async with turnstile:
+            deltas = engine.generate(prompt, config.sampling, config.num_generations)
+            return sum([len(delta.token_ids) async for delta in deltas])
+
+    return sum(await asyncio.gather(*map(one, rows)))
+
+
+async def measure(config: RolloutsConfig, rounds: int) -> dict[str, Any]:
+    """Tokens per second of both sides, and the ratio of neighbours in time."""
+    engine = await asyncio.to_thread(open_engine, config.engine, config.concurrency)
+    rates: dict[str, list[float]] = {"engine": [], "rollouts": []}
+    async with lent_resources(engine, config.engine) as resources:
+
+        async def alone(turn: int) -> float:
+            rows, start = problems_of(config, 2 * turn), time.perf_counter()
+            tokens = await engine_alone(engine, config, rows)
+            rates["engine"].append(tokens / (time.perf_counter() - start))
+            return time.perf_counter() - start
+
+        async def stage(turn: int) -> float:
+            rows, start = problems_of(config, 2 * turn + 1), time.perf_counter()
+            with tempfile.TemporaryDirectory() as folder:
+                book = Book(Path(folder), rows, lambda _: None, logging_steps=config.logging_steps)
+                with closing(book):
+                    await Work(config, engine, resources, Scoring(None, {}), book).all()
+                    book.finish()
+            rates["rollouts"].append(book.totals.completion_tokens / (time.perf_counter() - start))
+            return time.perf_counter() - start
+
+        await taking_turns(rounds, [alone, stage], "engine and stage")
+    await engine.close()
+    pairs = list(zip(rates["rollouts"], rates["engine"], strict=True))[1:]
+    ratios = [ours / alone for ours, alone in pairs]
+    return {
+        "engine_tokens_per_second": median(alone for _, alone in pairs),
+        "rollouts_tokens_per_second": median(ours for ours, _ in pairs),
+        "ratio": median(ratios),
+        "ratios": ratios,
+        "problems": config.task and config.task.count,
+        "num_generations": config.num_generations,
+        "concurrency": config.concurrency,
+    }
+
+
+def main(
+    model: Annotated[str, typer.Argument(help="A bundled model, a folder, or a Hugging Face id.")] = "tiny",
+    problems: Annotated[int, typer.Option(help="Problems of each turn.")] = 64,
+    n: Annotated[int, typer.Option(help="Completions of each problem.")] = 8,
+    concurrency: Annotated[int, typer.Option(help="Completions in flight, on both sides.")] = 128,
+    rounds: Annotated[int, typer.Option(help="Timed turns of each side; medians count.")] = 5,
+    save: Annotated[Path | None, typer.Option(help="Write the figures as JSON.")] = None,
+) -> None:
+    """Measure the stage beside its engine."""
+    results = asyncio.run(measure(config_of(model, problems, n, concurrency), rounds))
+    typer.echo(
+        f"engine alone {results['engine_tokens_per_second']:.0f} tokens/s, rollouts with scores "
+        f"{results['rollouts_tokens_per_second']:.0f}: {results['ratio']:.2f} of it"
+    )
+    if save is not None:
+        save.parent.mkdir(parents=True, exist_ok=True)
+        save.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,84 @@
+"""What is sampled, by whom, and how it is scored. Names are TRL's where it has one."""
+
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from deliberate.engines.protocol import Sampling
+from deliberate.training.datasets.loading import DatasetConfig
+from deliberate.training.datasets.problems import TaskConfig
+from deliberate.training.sampling.book import REFUSED
+from deliberate.training.sampling.engines import HOW_IT_RUNS, EngineConfig
+
+
+class RolloutsOptions(BaseModel):
+    """What is sampled, by whom, and how it is scored."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    engine: EngineConfig = Field(description="The model that answers.")
+    datasets: tuple[DatasetConfig, ...] = Field(default=(), description="Problems of files; or give a task.")
+    task: TaskConfig | None = Field(default=None, description="Problems that a task makes; or give datasets.")
+    system_prompt: str | None = Field(
+        default=None, description="Opens the conversations that have no system message of their own."
+    )
+    num_generations: int = Field(default=8, gt=0, description="Completions of each problem.")
+    max_completion_length: int | None = Field(
+        default=None, gt=0, description="Most tokens of a completion; None fills the model's context."
+    )
+    temperature: float = Field(default=1.0, ge=0, description="Of sampling; 0 makes all completions the same.")
+    top_p: float = Field(default=1.0, gt=0, le=1, description="Sample from the likeliest tokens of this probability.")
+    top_k: int = Field(default=0, ge=0, description="Sample from so many likeliest tokens; 0: from all.")
+    min_p: float = Field(default=0.0, ge=0, le=1, description="Leave out tokens below this share of the likeliest.")
+    stop: tuple[str, ...] = Field(default=(), description="Texts that end a completion.")
+    verifier: Any = Field(
+        default=None,
+        description="Scores all completions: a kind, a config, or a list of configs, as in a request. None: each "
+        "row's own, or the comparison with its answer. `none` scores nothing.",
+    )
+    fill: dict[str, str] = Field(
+        default={}, description="Options of the verifier that stand in the rows: option to field, as {answer: answer}."
+    )
+    verifier_model: EngineConfig | None = Field(
+        default=None, description="The model that scores, for the verifiers likelihood, reward_model and judge."
+    )
+    skip_refused: bool = Field(
+        default=False, description=f"Leave out problems that the engine refuses, and list them in {REFUSED}."
+    )
+    concurrency: int = Field(default=128, gt=0, description="Completions on their way at once.")
+    max_retries: int = Field(
+        default=4, ge=0, description="Times that completions which a server lost are asked for again."
+    )
+    retry_seconds: float = Field(
+        default=2.0, gt=0, description="Pause before the first of these; it doubles each time, up to a minute."
+    )
+    logging_steps: int = Field(default=10, gt=0, description="A line of metrics.jsonl covers this many problems.")
+
+    @model_validator(mode="after")
+    def _problems(self) -> Self:
+        if (self.task is None) == (not self.datasets):
+            raise ValueError("give a task, or datasets")
+        return self
+
+    @property
+    def sampling(self) -> Sampling:
+        return Sampling(
+            max_tokens=self.max_completion_length,
+            temperature=self.temperature,
+            top_p=self.top_p,
+            top_k=self.top_k,
+            min_p=self.min_p,
+            stop=self.stop,
+        )
+
+
+HOW_IT_SAMPLES = frozenset({"skip_refused", "concurrency", "max_retries", "retry_seconds", "logging_steps"})
+"""Options that do not change the result."""
+
+
+def without_how_models_run(config: dict[str, Any]) -> dict[str, Any]:
+    """The configuration without what is the machine's."""
+    models = {name: config[name] for name in ("engine", "verifier_model") if config[name] is not None}
+    return config | {
+        name: {key: value for key, value in model.items() if key not in HOW_IT_RUNS} for name, model in models.items()
+    }
