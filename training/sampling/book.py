@@ -1,9 +1,9 @@
-"""What rollouts write down while they go."""
+"""What rollouts, and labels of their steps, write down while they go."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from deliberate.training.data_run import DATA, Clock
 from deliberate.training.datasets.appending import AppendedLines, encoded, whole_file
@@ -12,21 +12,47 @@ from deliberate.training.datasets.sources import BadData
 from deliberate.training.json_lines import BadLine
 from deliberate.training.recording.metrics import MetricsLog, Reporter
 from deliberate.training.recording.tensorboard import open_tensorboard
-from deliberate.training.sampling.totals import RolloutTotals, line_values
+from deliberate.training.sampling.totals import RolloutTotals
 
 REFUSED = "refused.jsonl"
 """Problems that the engine refused, where they are left out: id, place and reason."""
+
+
+class Totals(Protocol):
+    """Counts lines of data; in whatever order, with the same result."""
+
+    completion_tokens: int
+
+    def add(self, line: Mapping[str, Any]) -> None: ...
+
+    def values(self, line: Mapping[str, Any]) -> dict[str, float]:
+        """Of one line, for the metrics."""
+        ...
+
+    def metrics(self) -> dict[str, float]:
+        """For the artifact."""
+        ...
 
 
 class Book:
     """What is written down: the problems that are done, the figures, and what was refused."""
 
     def __init__(
-        self, folder: Path, rows: Sequence[Row], report: Reporter, *, logging_steps: int, tensorboard: bool = False
+        self,
+        folder: Path,
+        rows: Sequence[Row],
+        report: Reporter,
+        *,
+        logging_steps: int,
+        tensorboard: bool = False,
+        totals: Totals | None = None,
     ) -> None:
-        """Go on with the data of the folder. Raises BadData where it has other problems than the rows."""
+        """Go on with the data of the folder; without `totals`, of rollouts.
+
+        Raises BadData where it has other problems than the rows.
+        """
         self.folder = folder
-        self.totals = RolloutTotals()
+        self.totals: Totals = RolloutTotals() if totals is None else totals
         self._rows = {row.id: row for row in rows}
         self._refused: list[dict[str, str]] = []
         self._lines = AppendedLines(self.folder / DATA, self._known)
@@ -62,7 +88,7 @@ class Book:
         """A problem is done."""
         self._lines.append(line)
         self.totals.add(line)
-        self._tell(line_values(line))
+        self._tell(self.totals.values(line))
 
     def refuse(self, row: Row, reason: str) -> None:
         """A problem is left out."""

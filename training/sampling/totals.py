@@ -7,19 +7,6 @@ from statistics import fmean, pstdev
 from typing import Any
 
 
-def line_values(line: Mapping[str, Any]) -> dict[str, float]:
-    """Of one line of data. Without a score there is no reward."""
-    scores = _decided(line)
-    rewards = {"reward": fmean(scores), "reward_std": pstdev(scores)} if scores else {}
-    count = len(line["candidates"])
-    return {
-        **rewards,
-        "decided": len(scores) / count,
-        "completion_length": line["usage"]["completion_tokens"] / count,
-        "finished": fmean(candidate["finished"] for candidate in line["candidates"]),
-    }
-
-
 @dataclass(slots=True)
 class RolloutTotals:
     """Counts lines of data; in whatever order, with the same result."""
@@ -42,6 +29,18 @@ class RolloutTotals:
         self.completion_tokens += line["usage"]["completion_tokens"]
         self.solved += max(scores, default=0.0) == 1
         self.scores += scores
+
+    def values(self, line: Mapping[str, Any]) -> dict[str, float]:
+        """Of one line of data. Without a score there is no reward."""
+        scores = _decided(line)
+        rewards = {"reward": fmean(scores), "reward_std": pstdev(scores)} if scores else {}
+        count = len(line["candidates"])
+        return {
+            **rewards,
+            "decided": len(scores) / count,
+            "completion_length": line["usage"]["completion_tokens"] / count,
+            "finished": fmean(candidate["finished"] for candidate in line["candidates"]),
+        }
 
     def metrics(self) -> dict[str, float]:
         """For the artifact."""
