@@ -9,6 +9,7 @@ from deliberate.cli.ask import ask
 from deliberate.cli.doctor import doctor
 from deliberate.cli.models import models
 from deliberate.cli.serve import serve
+from deliberate.cli.terminal import told_plainly
 from deliberate.cli.trace import trace
 from deliberate.cli.verify import verify
 
@@ -48,4 +49,5 @@ def train(context: typer.Context) -> None:
     """Train policies and verifiers."""
     from deliberate.training.commands import app as command
 
-    command(context.args, prog_name="deliberate train")
+    with told_plainly():
+        command(context.args, prog_name="deliberate train")

@@ -7,8 +7,9 @@ from typing import Annotated
 import typer
 
 from deliberate.training.artifact import Artifact
+from deliberate.training.stage_commands import StageGroup
 
-app = typer.Typer(help="Train policies and verifiers.", no_args_is_help=True)
+app = typer.Typer(cls=StageGroup, help="Train policies and verifiers.", no_args_is_help=True)
 
 
 @app.callback()

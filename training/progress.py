@@ -1,12 +1,13 @@
 """Progress bars of training runs, and running several side by side, each in a process of its own."""
 
 import multiprocessing
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from multiprocessing.context import ForkServerContext
 from queue import Empty, Queue
 
 from pebble import ProcessPool
+from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -19,56 +20,58 @@ from rich.progress import (
 
 from deliberate.training.artifact import Artifact
 from deliberate.training.policies.hub import hide_progress_bars
-from deliberate.training.recording.metrics import Report
+from deliberate.training.recording.metrics import Report, Reporter
 from deliberate.training.stages import sft
 from deliberate.training.stages.sft import SFTConfig
 
 _POLL_SECONDS = 0.2
+_SHOWN = {"loss": 4, "reward": 3, "kl": 4, "accuracy": 3, "tokens_per_second": 0}
+"""Figures beside a bar, with their decimals."""
 
 
 class TrainingBars:
-    """One bar for each run, with its loss and speed."""
+    """One bar for each run, with the figures that tell how it goes."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
         self._tasks: dict[str, TaskID] = {}
 
-    def add(self, config: SFTConfig) -> None:
-        task = self._progress.add_task(config.name, total=config.max_steps, loss="-", speed="-")
-        self._tasks[config.name] = task
-
     def show(self, name: str, report: Report) -> None:
+        """A run's bar appears with its first report."""
+        if name not in self._tasks:
+            self._tasks[name] = self._progress.add_task(name, figures="")
         self._progress.update(
-            self._tasks[name],
-            completed=report.step,
-            loss=f"{report.values['loss']:.4f}",
-            speed=f"{report.values['tokens_per_second']:,.0f}",
+            self._tasks[name], completed=report.step, total=report.max_steps, figures=_figures(report.values)
         )
+
+    def reporter(self, name: str) -> Reporter:
+        """Shows a run's reports on its bar."""
+        return lambda report: self.show(name, report)
+
+
+def _figures(values: Mapping[str, float]) -> str:
+    return " · ".join(f"{name} {values[name]:.{digits}f}" for name, digits in _SHOWN.items() if name in values)
 
 
 @contextmanager
-def training_bars(configs: Sequence[SFTConfig]) -> Generator[TrainingBars]:
-    """Bars for these runs, drawn until the block ends."""
+def training_bars() -> Generator[TrainingBars]:
+    """Bars for runs, drawn until the block ends."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("loss {task.fields[loss]}"),
-        TextColumn("{task.fields[speed]} tokens/s"),
+        TextColumn("{task.fields[figures]}"),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns) as progress:
-        bars = TrainingBars(progress)
-        for config in configs:
-            bars.add(config)
-        yield bars
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        yield TrainingBars(progress)
 
 
 def run_in_turn(configs: Sequence[SFTConfig]) -> list[Artifact]:
     """Run one after the other in this process."""
-    with training_bars(configs) as bars:
-        return [sft.run(config, lambda report, name=config.name: bars.show(name, report)) for config in configs]
+    with training_bars() as bars:
+        return [sft.run(config, bars.reporter(config.name)) for config in configs]
 
 
 def run_side_by_side(configs: Sequence[SFTConfig]) -> list[Artifact]:
@@ -78,7 +81,7 @@ def run_side_by_side(configs: Sequence[SFTConfig]) -> list[Artifact]:
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])  # torch takes seconds to import; so it is done once
-    with training_bars(configs) as bars, context.Manager() as manager, _killed_on_leaving(configs, context) as pool:
+    with training_bars() as bars, context.Manager() as manager, _killed_on_leaving(configs, context) as pool:
         reports: Queue[tuple[str, Report]] = manager.Queue()
         futures = [pool.schedule(_run_reporting, args=[config, reports]) for config in configs]
         while not all(future.done() for future in futures):

@@ -5,12 +5,13 @@ import pkgutil
 from pathlib import Path
 from typing import cast
 
+from deliberate.engines.errors import InvalidRequest
 from deliberate.training.tasks._protocol import Task
 
 _PACKAGE = "deliberate.training.tasks"
 
 
-class UnknownTaskError(LookupError):
+class UnknownTaskError(InvalidRequest):
     """No task has the name that was asked for."""
 
 
