@@ -1,0 +1,53 @@
+"""The figures of a step, for its line of metrics."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from statistics import fmean, stdev
+
+from torch import Tensor
+
+from deliberate.training.policy_optimization.explorer import ScoredGroup
+from deliberate.training.policy_optimization.rewards import Rewards
+
+
+def sampling_figures(groups: Sequence[ScoredGroup], rewards: Rewards) -> dict[str, float]:
+    """Of what was sampled. `reward_std` is the mean over the groups; both are over what is decided."""
+    totals = [rewards.total(group) for group in groups]
+    decided = [[reward for reward in group if reward is not None] for group in totals]
+    samples = [sample for group in groups for sample in group.samples]
+    values = {
+        "undecided": 1 - sum(map(len, decided)) / len(samples),
+        "completion_length": fmean(len(sample.token_ids) for sample in samples),
+        "truncated": fmean(sample.finish.reason != "stop" for sample in samples),
+        "groups_without_signal": fmean(not rewards.teaches(group) for group in groups),
+    }
+    if all_decided := [reward for group in decided for reward in group]:
+        values["reward"] = fmean(all_decided)
+        values["reward_std"] = fmean(stdev(group) for group in decided if len(group) > 1) if _any_pair(decided) else 0.0
+    for option in rewards.config.rewards:
+        scores = [verdict.score for group in groups for verdict in group.verdicts[option.name]]
+        if known := [score for score in scores if score is not None]:
+            values[f"rewards/{option.name}"] = fmean(known)
+    return values
+
+
+def _any_pair(groups: Sequence[Sequence[float]]) -> bool:
+    return any(len(group) > 1 for group in groups)
+
+
+@dataclass(slots=True)
+class Tally:
+    """Means over the tokens of several micro-batches."""
+
+    sums: dict[str, float] = field(default_factory=dict[str, float])
+    tokens: int = 0
+
+    def add(self, mask: Tensor, **values: Tensor) -> None:
+        """Values (completions, tokens), counted where `mask` is True."""
+        self.tokens += int(mask.sum())
+        for name, value in values.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value.detach().double()[mask].sum().item()
+
+    @property
+    def means(self) -> dict[str, float]:
+        return {name: total / max(1, self.tokens) for name, total in self.sums.items()}

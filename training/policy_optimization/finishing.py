@@ -1,0 +1,59 @@
+"""What the stages that learn from samples begin from, and what they leave."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from deliberate.training.artifact import Artifact, file_hash
+from deliberate.training.data_run import data_parents
+from deliberate.training.optimization.checkpoint import Progress
+from deliberate.training.optimization.loop import finish_training, train_metrics
+from deliberate.training.policies.hub import ChatTokenizer
+from deliberate.training.policies.network import TrainableNetwork
+from deliberate.training.policy_optimization.config import SampledConfig
+from deliberate.training.policy_optimization.rounds import Rounds
+from deliberate.training.run_folder import library_versions, parent
+from deliberate.training.sampling.engines import parents as parents_of
+
+
+class SampledLearner(Protocol):
+    """What has learned."""
+
+    @property
+    def network(self) -> TrainableNetwork: ...
+
+    @property
+    def tokenizer(self) -> ChatTokenizer: ...
+
+    @property
+    def rounds(self) -> Rounds: ...
+
+
+def before(config: SampledConfig) -> dict[str, str]:
+    """Models and data that the run begins from, to their hashes."""
+    known = {**data_parents(config.datasets), **parents_of(config.verifier_model)}
+    return {**known, **parent(config.model_name_or_path)}
+
+
+def finished_policy(
+    config: SampledConfig, stage: str, parents: Mapping[str, str], progress: Progress, learner: SampledLearner
+) -> Artifact:
+    """Leave the model, measured where problems are held out, and the record."""
+    folder = config.output_dir
+    learner.network.export(folder)
+    learner.tokenizer.save(folder)
+    measured = learner.rounds.final_accuracy()
+    artifact = Artifact(
+        name=config.name,
+        stage=stage,
+        summary=config.summary,
+        command=config.command,
+        task=config.task or ", ".join(dataset.source for dataset in config.datasets),
+        config=config.portable(),
+        data_hash=progress.data_hash,
+        weights_hash=file_hash(folder / "model.safetensors"),
+        parents=dict(parents),
+        metrics={**train_metrics(folder, "reward", "completion_length"), **measured},
+        versions=library_versions(),
+        step_separator=learner.rounds.rewards.step_separator,
+    )
+    return finish_training(config, artifact)
