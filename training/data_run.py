@@ -58,14 +58,17 @@ class Clock:
 def data_parents(datasets: Iterable[DatasetConfig]) -> dict[str, str]:
     """Local data as artifacts name what they come from: by the hash that a stage has told, else that of the file."""
     found: dict[str, str] = {}
-    for dataset in datasets:
-        path = Path(dataset.source)
-        if (path.parent / FILE_NAME).is_file() and path.name == DATA:
-            artifact = Artifact.load(path.parent)
-            found[artifact.name] = artifact.data_hash
-        elif path.is_file():
-            found[path.name] = data_hash(path)
+    for name, known in filter(None, map(_data_parent, datasets)):
+        found[name] = f"{found[name]},{known}" if name in found else known
     return found
+
+
+def _data_parent(dataset: DatasetConfig) -> tuple[str, str] | None:
+    path = Path(dataset.source)
+    if path.name == DATA and (path.parent / FILE_NAME).is_file():
+        artifact = Artifact.load(path.parent)
+        return artifact.name, artifact.data_hash
+    return (path.name, data_hash(path)) if path.is_file() else None
 
 
 def data_hash(path: Path) -> str:

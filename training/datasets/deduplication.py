@@ -54,6 +54,11 @@ def without_near_duplicates(
     return tuple(kept)
 
 
+def similarity(one: str, other: str, n: int = N) -> float:
+    """What two texts have in common: the Jaccard similarity of their sets of n-grams, from 0 to 1."""
+    return _jaccard(frozenset(_ngrams(one, n)), frozenset(_ngrams(other, n)))
+
+
 def _ngrams(text: str, n: int) -> set[int]:
     """Of words and signs; of a text with fewer than n of them, the whole."""
     tokens = _TOKEN.findall(text.casefold())

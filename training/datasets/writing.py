@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from deliberate.training.datasets.rows import Row, Sample
+from deliberate.training.datasets.rows import ProblemRow, Row, Sample
 
 _DIGITS = 6
 """Of log-probabilities, which are float32."""
@@ -12,25 +12,25 @@ _DIGITS = 6
 def rollout_line(row: Row, samples: Sequence[Sample], **more: Any) -> dict[str, Any]:
     """A problem and its answers, of the format `rollouts`, with more fields that it passes over."""
     return {
-        **_asked(row.id, row, "messages"),
+        **_asked(row, "messages"),
         "candidates": [_candidate(sample) for sample in samples],
         "scores": [sample.score for sample in samples],
         **more,
     }
 
 
-def completion_line(name: str, row: Row, completion: str) -> dict[str, Any]:
+def completion_line(row: ProblemRow) -> dict[str, Any]:
     """A problem and its solution: TRL's conversational prompt and completion, of the format `trl`."""
     return {
-        **_asked(name, row, "prompt"),
-        "completion": [{"role": "assistant", "content": completion}],
+        **_asked(row, "prompt"),
+        "completion": [{"role": "assistant", "content": row.solution}],
     }
 
 
-def _asked(name: str, row: Row, prompt_field: str) -> dict[str, Any]:
+def _asked(row: Row, prompt_field: str) -> dict[str, Any]:
     optional: dict[str, Any] = {"tools": list(row.tools), "answer": row.answer, "verifier": row.verifier}
     return {
-        "id": name,
+        "id": row.id,
         prompt_field: [dict(message) for message in row.prompt],
         **{field: value for field, value in optional.items() if value},
     }

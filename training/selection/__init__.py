@@ -1,0 +1,1 @@
+"""Which completions of rollouts are worth learning from: right, finished, readable, not said before, not of a test."""
