@@ -44,7 +44,7 @@ async def _fresh(sandbox: Sandbox, count: int) -> None:
 
     async def judge(program: str) -> None:
         files = {"program.py": f"{program}\n{_ASKED}".encode()}
-        outcome = await sandbox.run(Job((python.path, "-ESsB", "program.py"), files, readable=python.folders))
+        outcome = await sandbox.run(Job((python.path, "-EsB", "program.py"), files, readable=python.folders))
         assert json.loads(outcome.stdout) == [2 * n for n in _INPUTS], outcome
 
     await asyncio.gather(*map(judge, _programs(count)))

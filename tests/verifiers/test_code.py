@@ -139,6 +139,7 @@ async def test_standard_input_and_output(problem: Problem, warm: Resources) -> N
     assert (await outcome({"tests": tests}, fenced(program), problem, warm))[0] == 1
     score, reason = await outcome({"tests": tests, "whitespace": "exact"}, fenced(program), problem, warm)
     assert (score, reason.partition("failed: ")[2]) == (0, "given '2 3\\n' it prints '5  \\n\\n'")
+    assert (await outcome({"tests": tests}, fenced(program + "\nexit()"), problem, warm))[0] == 1
     score, reason = await outcome({"tests": tests}, fenced(program + "\nassert a == 2, 'no two'"), problem, warm)
     assert (score, reason.partition("failed: ")[2]) == (0.5, "given '4 5\\n' it fails: 'AssertionError: no two'")
 

@@ -27,7 +27,7 @@ class FreshPythons:
         # Boxes of its own: a program may wait here for one that runs another driver.
         self._boxes = Boxes(boxes.builder, boxes.ground, width)
         programs = boxes.builder.programs_inside
-        self._command = (interpreter.path, "-ESsB", f"{programs}/serve_once.py", driver.stem)
+        self._command = (interpreter.path, "-EsB", f"{programs}/serve_once.py", driver.stem)
 
     @asynccontextmanager
     async def child(self, limits: Limits, stdio: bool = True) -> AsyncGenerator["FreshChild"]:

@@ -85,7 +85,7 @@ class PythonPool:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         programs = self._boxes.builder.programs_inside
         readable = json.dumps([*_READABLE, *self._interpreter.folders])
-        command = (self._interpreter.path, "-ESsB", f"{programs}/fork_server.py", str(theirs.fileno()))
+        command = (self._interpreter.path, "-EsB", f"{programs}/fork_server.py", str(theirs.fileno()))
         job = Job((*command, f"{programs}/{self._driver}", readable), limits=_BOX, readable=self._interpreter.folders)
         with theirs:
             try:
