@@ -59,7 +59,7 @@ def parent(path: str) -> dict[str, str]:
     if (folder / FILE_NAME).exists():
         artifact = Artifact.load(folder)
         return {artifact.name: artifact.weights_hash}
-    return {folder.name: _weights_hash(folder) if folder.is_dir() else ""}
+    return {folder.name: weights_hash(folder) if folder.is_dir() else ""}
 
 
 def library_versions() -> dict[str, str]:
@@ -73,7 +73,7 @@ def library_versions() -> dict[str, str]:
     return versions
 
 
-def _weights_hash(folder: Path) -> str:
+def weights_hash(folder: Path) -> str:
     """Of all files of weights; empty where there are none."""
     digest = hashlib.sha256()
     files = sorted(folder.glob("*.safetensors"))
