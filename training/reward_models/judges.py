@@ -1,0 +1,173 @@
+"""The three forms of a model that judges: a head over states, marks that it says next, a log-ratio to its start."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from deliberate.training.objectives.masking import filled
+from deliberate.training.objectives.step_rewards import mark_logits
+from deliberate.training.policies.config import PolicyConfig
+from deliberate.training.policies.logps import autocast, last_hidden, output_logits
+from deliberate.training.policies.network import TrainableNetwork, load_policy
+from deliberate.training.policies.scalar_head import HEAD, ScalarHead
+from deliberate.training.reward_models.chains import ChainBatch
+
+
+class Judge(Protocol):
+    """A network that says something of places in chains."""
+
+    @property
+    def device(self) -> torch.device: ...
+
+    def named_parameters(self) -> Iterable[tuple[str, nn.Parameter]]: ...
+
+    def read(self, batch: ChainBatch, *, learning: bool = True) -> tuple[Tensor, Tensor]:
+        """Log-odds of being right at each place (chains, places), 0 where none is read, and the states that the
+        language model speaks from (chains, tokens, width). Without `learning` only the head gets a gradient."""
+        ...
+
+    def language_loss(self, hidden: Tensor, batch: ChainBatch) -> Tensor:
+        """Mean cross entropy of the tokens that are right; 0 where there are none."""
+        ...
+
+    def is_head(self, name: str) -> bool:
+        """Whether a parameter belongs to a head that is new."""
+        ...
+
+    def save(self, folder: Path) -> None: ...
+
+    def restore(self, folder: Path) -> None: ...
+
+    def export(self, folder: Path) -> None: ...
+
+
+class HeadJudge(ScalarHead):
+    """A classifier's head, read at the places."""
+
+    def read(self, batch: ChainBatch, *, learning: bool = True) -> tuple[Tensor, Tensor]:
+        hidden = self.hidden(batch.input_ids, learning=learning)
+        return filled(self.log_odds(_at(hidden, batch.ends)), batch.read), hidden
+
+    def language_loss(self, hidden: Tensor, batch: ChainBatch) -> Tensor:
+        return _cross_entropy(self.language_logits(hidden[batch.language]), _following(batch))
+
+    def is_head(self, name: str) -> bool:
+        return name.startswith(HEAD)
+
+
+class _LanguageJudge:
+    """A language model that judges by what it would say."""
+
+    def __init__(self, network: TrainableNetwork, bf16: bool) -> None:
+        self._network = network
+        self._bf16 = bf16
+
+    @property
+    def device(self) -> torch.device:
+        return self._network.device
+
+    def named_parameters(self) -> Iterable[tuple[str, nn.Parameter]]:
+        return self._network.named_parameters()
+
+    def language_loss(self, hidden: Tensor, batch: ChainBatch) -> Tensor:
+        return _cross_entropy(self._logits(hidden[batch.language]), _following(batch))
+
+    def is_head(self, name: str) -> bool:
+        return False
+
+    def save(self, folder: Path) -> None:
+        self._network.save(folder)
+
+    def restore(self, folder: Path) -> None:
+        self._network.restore(folder)
+
+    def export(self, folder: Path) -> None:
+        self._network.export(folder)
+
+    def _hidden(self, ids: Tensor, learning: bool) -> Tensor:
+        with torch.set_grad_enabled(learning and torch.is_grad_enabled()), autocast(self.device, self._bf16):
+            return last_hidden(self._network.model, ids)
+
+    def _logits(self, hidden: Tensor) -> Tensor:
+        with autocast(self.device, self._bf16):
+            return output_logits(self._network.model, hidden).float()
+
+
+class MarksJudge(_LanguageJudge):
+    """The model says one mark or another after each step: their difference is the log-odds."""
+
+    def __init__(self, config: PolicyConfig, marks: tuple[int, int]) -> None:
+        """`marks` are the token ids of right and wrong. Raises InvalidRequest."""
+        super().__init__(load_policy(config), config.bf16)
+        self._marks = marks
+
+    def read(self, batch: ChainBatch, *, learning: bool = True) -> tuple[Tensor, Tensor]:
+        hidden = self._hidden(batch.input_ids, learning)
+        odds = mark_logits(self._logits(_at(hidden, batch.ends)[batch.read]), *self._marks)
+        return odds.new_zeros(batch.read.shape).masked_scatter(batch.read, odds), hidden
+
+    def language_loss(self, hidden: Tensor, batch: ChainBatch) -> Tensor:
+        """Without the places where the marks are read: what follows there in the chain is no mark."""
+        there = batch.language.clone()
+        rows, places = batch.read.nonzero(as_tuple=True)
+        there[rows, batch.ends[rows, places]] = False
+        following = batch.input_ids.roll(-1, 1)[there]
+        return _cross_entropy(self._logits(hidden[there]), following)
+
+
+class ImplicitJudge(_LanguageJudge):
+    """beta times the log-ratio to the model it began as, of all tokens of the answer up to the place (Yuan 2024)."""
+
+    def __init__(self, config: PolicyConfig, beta: float) -> None:
+        """Raises InvalidRequest."""
+        super().__init__(load_policy(config), config.bf16)
+        self._reference = None if self._network.has_adapters else self._network.frozen()
+        self._beta = beta
+
+    def read(self, batch: ChainBatch, *, learning: bool = True) -> tuple[Tensor, Tensor]:
+        hidden = self._hidden(batch.input_ids, learning)
+        before, following = _answers(hidden, batch)
+        with torch.no_grad():
+            start = self._start_logps(batch)
+        ratios = _logps(self._logits(before), following) - start
+        values = ratios.new_zeros(batch.answer.shape).masked_scatter(batch.answer, self._beta * ratios).cumsum(-1)
+        return filled(values.gather(1, batch.ends), batch.read), hidden
+
+    def _start_logps(self, batch: ChainBatch) -> Tensor:
+        """Of the answers' tokens (tokens,) under the model as it was."""
+        if self._reference is None:
+            with self._network.without_adapters():
+                before, following = _answers(self._hidden(batch.input_ids, False), batch)
+                return _logps(self._logits(before), following)
+        with autocast(self.device, self._bf16):
+            before, following = _answers(last_hidden(self._reference.model, batch.input_ids), batch)
+            logits = output_logits(self._reference.model, before)
+        return _logps(logits.float(), following)
+
+
+def _at(hidden: Tensor, places: Tensor) -> Tensor:
+    """States (chains, places, width) at places (chains, places)."""
+    return hidden.gather(1, places.unsqueeze(-1).expand(-1, -1, hidden.shape[-1]))
+
+
+def _following(batch: ChainBatch) -> Tensor:
+    """The right tokens that follow, (tokens,)."""
+    return batch.input_ids.roll(-1, 1)[batch.language]
+
+
+def _cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
+    total = nn.functional.cross_entropy(logits, targets, reduction="sum")
+    return total / max(1, targets.shape[0])
+
+
+def _answers(hidden: Tensor, batch: ChainBatch) -> tuple[Tensor, Tensor]:
+    """States before the answers' tokens (tokens, width), and these tokens (tokens,)."""
+    return hidden[:, :-1][batch.answer[:, 1:]], batch.input_ids[batch.answer]
+
+
+def _logps(logits: Tensor, targets: Tensor) -> Tensor:
+    """Of tokens (tokens,), given logits (tokens, vocabulary)."""
+    return logits.log_softmax(-1).gather(-1, targets.unsqueeze(-1)).squeeze(-1)
