@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from deliberate.training.objectives.masking import masked_mean
 from deliberate.training.policies.logps import TokenBatch
 from deliberate.training.policy_optimization.explorer import ScoredGroup
 
@@ -39,6 +40,13 @@ class Experience:
         for prompt, completion in zip(self.prompts, self.completions, strict=True):
             digest.update(repr((prompt, completion)).encode())
         return digest.digest()
+
+    def means(self, column: str) -> Tensor:
+        """(completions,) over the tokens that are learned from; 0 of none."""
+        return masked_mean(self.columns[column], self.mask, (-1,)).squeeze(-1)
+
+    def columns_on(self, device: torch.device) -> dict[str, Tensor]:
+        return {name: values.to(device) for name, values in self.columns.items()}
 
     def rows(self, indices: Sequence[int]) -> "Experience":
         """Some of the completions, no wider than the longest of them."""

@@ -39,15 +39,19 @@ def _any_pair(groups: Sequence[Sequence[float]]) -> bool:
 class Tally:
     """Means over the tokens of several micro-batches."""
 
-    sums: dict[str, float] = field(default_factory=dict[str, float])
-    tokens: int = 0
+    sums: dict[str, tuple[float, int]] = field(default_factory=dict[str, tuple[float, int]])
 
     def add(self, mask: Tensor, **values: Tensor) -> None:
         """Values (completions, tokens), counted where `mask` is True."""
-        self.tokens += int(mask.sum())
         for name, value in values.items():
-            self.sums[name] = self.sums.get(name, 0.0) + value.detach().double()[mask].sum().item()
+            total, tokens = self.sums.get(name, (0.0, 0))
+            self.sums[name] = total + value.detach().double()[mask].sum().item(), tokens + int(mask.sum())
+
+    def add_clipping(self, mask: Tensor, clipped: Tensor, ratio: Tensor) -> None:
+        """`clip_fraction`, and of it what was clipped below and above."""
+        above = clipped & (ratio > 1)
+        self.add(mask, clip_fraction=clipped, clip_fraction_low=clipped & ~above, clip_fraction_high=above)
 
     @property
     def means(self) -> dict[str, float]:
-        return {name: total / max(1, self.tokens) for name, total in self.sums.items()}
+        return {name: total / max(1, tokens) for name, (total, tokens) in self.sums.items()}

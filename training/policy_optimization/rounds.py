@@ -23,6 +23,8 @@ class Round:
     """What a step learns from."""
 
     groups: Sequence[ScoredGroup]
+    drawn: Sequence[ScoredGroup]
+    """All that was sampled, in vain or not."""
     values: dict[str, float]
     """For the metrics."""
 
@@ -70,7 +72,7 @@ class Rounds:
         values = {**accuracy, **sampling_figures(drawn, self.rewards), "sampling_seconds": time.perf_counter() - start}
         if useful_only:
             values["groups_in_vain"] = float(len(drawn) - len(useful))
-        return Round(useful if useful_only else drawn, values)
+        return Round(useful if useful_only else drawn, drawn, values)
 
     def final_accuracy(self) -> dict[str, float]:
         """`accuracy` of the policy as it is now; nothing where nothing is held out."""
