@@ -36,6 +36,17 @@ class Point(Protocol):
     def accuracy(self) -> float: ...
 
 
+class LabelPoint(Protocol):
+    """One way of labelling steps."""
+
+    @property
+    def method(self) -> str: ...
+    @property
+    def completions(self) -> float: ...
+    @property
+    def f1(self) -> float: ...
+
+
 def accuracy_curves(report: Report, title: str, path: Path) -> None:
     """Accuracy against the number of samples, a line per strategy, with pass@k as the ceiling. Saved as PNG or SVG."""
     figure = _figure(7)
@@ -65,6 +76,23 @@ def accuracy_against_tokens(points: Sequence[Point], title: str, path: Path) -> 
     ticks = [2**i for i in range(4, 14) if min(p.tokens for p in points) / 2 < 2**i < 2 * max(p.tokens for p in points)]
     axes.set_xticks(ticks, [str(tick) for tick in ticks])
     axes.set(xlabel="generated tokens per problem", ylabel="accuracy (%)", title=title)
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize="small")
+    figure.savefig(path)
+
+
+def f1_against_completions(points: Sequence[LabelPoint], title: str, path: Path) -> None:
+    """F1 of first errors against completions per solution, a line per method. Saved as PNG or SVG."""
+    figure = _figure(8)
+    axes = figure.add_subplot()
+    for method in dict.fromkeys(point.method for point in points):
+        line = sorted((point.completions, point.f1) for point in points if point.method == method)
+        axes.plot([completions for completions, _ in line], [f1 for _, f1 in line], marker="o", label=method)
+    axes.set_xscale("log", base=2)
+    most = max(point.completions for point in points)
+    ticks = [2**i for i in range(12) if 2**i < 2 * most]
+    axes.set_xticks(ticks, [str(tick) for tick in ticks])
+    axes.set(xlabel="completions per solution", ylabel="F1 of first errors", title=title)
     axes.grid(alpha=0.3)
     axes.legend(fontsize="small")
     figure.savefig(path)

@@ -27,6 +27,11 @@ def completion_line(row: ProblemRow) -> dict[str, Any]:
     }
 
 
+def step_labels_line(row: Row, solutions: Sequence[Mapping[str, Any]], **more: Any) -> dict[str, Any]:
+    """A problem and its labelled solutions, of the formats `step_labels` and `soft_step_labels`."""
+    return {**_asked(row, "messages"), "solutions": list(solutions), **more}
+
+
 def _asked(row: Row, prompt_field: str) -> dict[str, Any]:
     optional: dict[str, Any] = {"tools": list(row.tools), "answer": row.answer, "verifier": row.verifier}
     return {

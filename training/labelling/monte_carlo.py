@@ -6,9 +6,9 @@ makes N * (T - 1), for the last step is labelled by the solution's own answer. S
 completions of the beginnings that they have in common.
 """
 
-import asyncio
 from collections.abc import Sequence
 
+from deliberate.engines.merging import together
 from deliberate.training.labelling.labels import Labelled, own_label
 from deliberate.training.labelling.solutions import Solution
 from deliberate.training.labelling.states import Prefix, States
@@ -17,9 +17,7 @@ from deliberate.training.labelling.states import Prefix, States
 async def monte_carlo(solutions: Sequence[Solution], states: States) -> list[Labelled]:
     """Labels of all steps of solutions of one problem; the completions of all prefixes run at once."""
     wanted = dict.fromkeys(prefix for solution in solutions for prefix in _completed(solution))
-    async with asyncio.TaskGroup() as tasks:
-        for prefix in wanted:
-            tasks.create_task(states.complete(prefix))
+    await together([states.complete(prefix) for prefix in wanted])
     return [_labelled(solution, states) for solution in solutions]
 
 

@@ -13,6 +13,8 @@ from itertools import count, islice
 from typing import get_args
 
 from deliberate.training.tasks._protocol import Problem, Split, check_split, checked_difficulty, user
+from deliberate.training.tasks._steps import CheckedSteps
+from deliberate.training.tasks._word_problem_steps import corrupted, step_labels
 from deliberate.training.tasks._word_problem_text import (
     MEN,
     OBJECTS,
@@ -163,6 +165,12 @@ class WordProblems:
         steps = checked_difficulty(self, difficulty, "steps")
         rng = random.Random(f"word_problems:{split}:{seed}")
         return islice((_problem(rng, split, rng.choice(steps)) for _ in count()), limit)
+
+    def step_labels(self, problem: Problem, steps: Sequence[str]) -> tuple[bool | None, ...]:
+        return step_labels(problem, steps)
+
+    def corrupted(self, problem: Problem, rng: random.Random) -> CheckedSteps:
+        return corrupted(problem, rng)
 
 
 TASK = WordProblems()

@@ -1,0 +1,115 @@
+"""Step labels for process reward models: Monte-Carlo completions, bisection, OmegaPRM, or a task's exact checker.
+
+Solutions are those of rollouts, or are sampled here. Problems are labelled side by side; each is appended to data.jsonl
+when it is done, so that a killed run loses no more than those in flight. All seeds follow from the problem and the
+prefix alone. At the end the lines are put in the order of the problems: data.jsonl is that of a run that was never
+interrupted, as far as the engine is deterministic.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import AsyncExitStack, closing
+from typing import Any, ClassVar
+
+from deliberate.engines.errors import InvalidRequest
+from deliberate.training.artifact import Artifact
+from deliberate.training.data_run import DATA, claimed, data_hash, data_parents
+from deliberate.training.datasets.problems import instructed, read_problems
+from deliberate.training.datasets.rows import Row
+from deliberate.training.labelling.options import LabelOptions
+from deliberate.training.labelling.totals import LabelTotals
+from deliberate.training.labelling.work import Work
+from deliberate.training.recording.metrics import Reporter
+from deliberate.training.run_folder import finish, finished, library_versions
+from deliberate.training.sampling.book import Book
+from deliberate.training.sampling.engines import open_engine, parents
+from deliberate.training.sampling.lending import lent_resources
+from deliberate.training.sampling.options import HOW_IT_SAMPLES, without_how_models_run
+from deliberate.training.sampling.scoring import Scoring
+from deliberate.training.stages._protocol import Stage, StageConfig
+
+NAME = "prm_labels"
+
+
+class PRMLabelsConfig(StageConfig, LabelOptions):
+    """One run of labelling."""
+
+    no_effect: ClassVar[frozenset[str]] = StageConfig.no_effect | HOW_IT_SAMPLES
+
+    def portable(self) -> dict[str, Any]:
+        return without_how_models_run(super().portable())
+
+
+def run(config: PRMLabelsConfig, report: Reporter = lambda _: None) -> Artifact:
+    """Label to the end and leave data.jsonl, of the formats `step_labels` and `soft_step_labels`.
+
+    Raises:
+        OtherRun: the folder holds another run.
+        BadData: the data cannot be read, a row has no verifier that can be built, or the engine refuses one.
+        InvalidRequest: a model cannot be had, or does not go on from given tokens; the task checks no steps.
+        UpstreamFailed, Overloaded: a server failed for too long; the same run goes on where it ended.
+    """
+    known = {**data_parents(config.datasets), **parents(config.engine), **parents(config.verifier_model)}
+    done = finished(config, NAME, known)
+    if done is not None:
+        return done
+    rows = [instructed(row, config.system_prompt) for row in read_problems(config.datasets, config.task)]
+    return asyncio.run(_run(config, rows, known, report))
+
+
+async def _run(config: PRMLabelsConfig, rows: Sequence[Row], known: dict[str, str], report: Reporter) -> Artifact:
+    async with AsyncExitStack() as stack:
+        engine = await asyncio.to_thread(open_engine, config.engine, config.concurrency)
+        stack.push_async_callback(engine.close)
+        if not engine.capabilities.token_ids:
+            raise InvalidRequest(
+                "The model's server takes conversations only, and cannot go on from the beginning of an answer; "
+                "serve it where token ids are taken, as by vllm serve, or load it here.",
+                param="engine",
+            )
+        resources = await stack.enter_async_context(
+            lent_resources(engine, config.engine, config.verifier_model, concurrency=config.concurrency)
+        )
+        scoring = Scoring(config.verifier, config.fill)
+        scoring.check(rows, resources)
+        work = Work(config, config.seed, engine, resources, scoring)
+        stack.enter_context(claimed(config, NAME, known))
+        book = stack.enter_context(closing(_opened_book(config, rows, report)))
+        await work.all(book)
+        book.finish()
+        return finish(config, _artifact(config, known, book))
+
+
+def _opened_book(config: PRMLabelsConfig, rows: Sequence[Row], report: Reporter) -> Book:
+    # TensorBoard's events are written by torch, which a stage that only asks a server does without.
+    in_process = config.engine.base_url is None
+    return Book(
+        config.output_dir,
+        rows,
+        report,
+        logging_steps=config.logging_steps,
+        tensorboard=in_process,
+        totals=LabelTotals(),
+    )
+
+
+def _artifact(config: PRMLabelsConfig, known: dict[str, str], book: Book) -> Artifact:
+    seconds = round(book.seconds)
+    totals = book.totals.metrics()
+    rate = {"completions_per_second": round(totals["completions"] / book.seconds, 3)} if book.seconds else {}
+    return Artifact(
+        name=config.name,
+        stage=NAME,
+        summary=config.summary,
+        command=config.command,
+        task=", ".join(data.source for data in config.datasets) if config.task is None else config.task.name,
+        config=config.portable(),
+        data_hash=data_hash(book.folder / DATA),
+        weights_hash="",
+        parents=known,
+        metrics={**totals, "refused": book.refused, "seconds": seconds, **rate},
+        versions=library_versions(),
+    )
+
+
+STAGE = Stage(name=NAME, config=PRMLabelsConfig, run=run)
