@@ -119,7 +119,7 @@ class TestAClientsPatience:
 
     def test_the_official_client_gets_an_answer_before_it_gives_up(self) -> None:
         with live(engine=ScriptedEngine(endless)) as server:
-            client = OpenAI(base_url=f"{server.url}/v1", api_key="-", timeout=1.0, max_retries=0)
+            client = OpenAI(base_url=f"{server.url}/v1", api_key="-", timeout=2.0, max_retries=0)
             messages: list[ChatCompletionMessageParam] = [{"role": "user", "content": "What is 1 + 1?"}]
             reply = client.chat.completions.create(model="tiny:vote-3", messages=messages)
             client.close()

@@ -19,7 +19,7 @@ from deliberate.server.settings import Settings
 from deliberate.verifiers.workers import WorkerPool
 
 from .support import MESSAGES, Live, live, running
-from .test_going_away import until
+from .test_going_away import ask_and_leave, until
 
 
 @pytest.fixture(scope="module")
@@ -72,11 +72,12 @@ def test_version(server: Live) -> None:
 
 
 def test_queue_limit_counts_candidates() -> None:
-    with live([Reply("x" * 200, seconds_per_token=0.02)], queue_limit=5, retry_after_seconds=7) as server:
-        asking = threading.Thread(target=lambda: httpx.post(f"{server.url}/v1/chat/completions", json=wide))
-        wide = {"model": "tiny:vote-4", "messages": MESSAGES, "max_tokens": 30}
+    with live([Reply("x" * 2000, seconds_per_token=0.05)], queue_limit=5, retry_after_seconds=7) as server:
+        wide = {"model": "tiny:vote-4", "messages": MESSAGES}
+        url, enough = f"{server.url}/v1/chat/completions", threading.Event()
+        asking = threading.Thread(target=lambda: ask_and_leave(url, wide, lambda _: enough.is_set()))
         asking.start()
-        assert until(lambda: server.engine.stats.running == 4, 2)
+        assert until(lambda: server.engine.stats.running == 4)
         for stream in (False, True):
             refused = server.chat(strategy="vote-2", stream=stream)
             assert refused.status_code == 503
@@ -85,7 +86,9 @@ def test_queue_limit_counts_candidates() -> None:
         assert "4 of 5" in refused.json()["error"]["message"]
         assert len(server.engine.calls) == 1
         assert server.chat(max_tokens=1).status_code == 200
-        asking.join(timeout=10)
+        enough.set()
+        asking.join()
+        assert until(lambda: server.engine.stats.running == 0)
         assert server.chat(strategy="vote-5", max_tokens=1).status_code == 200
         never = server.chat(strategy="vote-6")
         assert never.status_code == 400

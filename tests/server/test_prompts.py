@@ -3,13 +3,12 @@
 import json
 from typing import Any
 
-import httpx
 import pytest
 
 from deliberate.engines.scripted import Reply, ScriptedEngine
 
 from .support import MESSAGES, Live, live
-from .test_going_away import until
+from .test_going_away import ask_and_leave, until
 
 FEW_SHOT = {"kind": "few_shot", "examples": [{"question": "2 + 2?", "answer": "4"}]}
 DIALOGUE: list[Reply | str] = ["1. What is one?", "One.", "<answer>2</answer>"]
@@ -120,15 +119,14 @@ def test_a_failed_answer_is_an_error() -> None:
 def test_who_leaves_while_it_asks_takes_the_work_along(stream: bool) -> None:
     with live([Reply("x" * 2000, seconds_per_token=0.05)]) as server:
         body = {"model": "tiny:vote-4", "messages": MESSAGES, "prompt": "least_to_most", "stream": stream}
-        with httpx.Client(base_url=server.url) as client, pytest.raises(httpx.ReadTimeout):
-            client.post("/v1/chat/completions", json=body, timeout=0.5)
+        ask_and_leave(f"{server.url}/v1/chat/completions", body, lambda _: server.engine.stats.running > 0)
         assert len(server.engine.calls) == 1
-        assert until(lambda: server.engine.stats.running == 0, 1)
-        assert until(lambda: "deliberate_slots_in_use 0.0" in server.http.get("/metrics").text, 1)
+        assert until(lambda: server.engine.stats.running == 0)
+        assert until(lambda: "deliberate_slots_in_use 0.0" in server.http.get("/metrics").text)
 
 
 def test_a_deadline_ends_the_asking() -> None:
     with live([Reply("x" * 2000, seconds_per_token=0.05)], request_timeout_seconds=0.2) as server:
         reply = server.chat(prompt="least_to_most")
         assert reply.status_code == 504
-        assert until(lambda: server.engine.stats.running == 0, 1)
+        assert until(lambda: server.engine.stats.running == 0)

@@ -178,7 +178,7 @@ def test_a_search_that_fails_leaves_what_there_is() -> None:
 @pytest.mark.parametrize("cause", ["client", "deadline"])
 def test_a_search_that_is_stopped_leaves_what_there_is(cause: str) -> None:
     script = [Reply("<answer>2</answer>"), Reply("x" * 2000, seconds_per_token=0.01)]
-    with live(script, request_timeout_seconds=0.5 if cause == "deadline" else 30, progress_seconds=0) as server:
+    with live(script, request_timeout_seconds=1 if cause == "deadline" else 30, progress_seconds=0) as server:
         body = {"model": "tiny", "messages": MESSAGES, "strategy": "vote-2", "stream": True}
         with server.http.stream("POST", "/v1/chat/completions", json=body) as reply:
             name = ""
@@ -192,11 +192,11 @@ def test_a_search_that_is_stopped_leaves_what_there_is(cause: str) -> None:
             found.append(server.http.get(f"/v1/deliberations/{name}"))
             return found[-1].status_code == 200
 
-        assert until(kept, 2)
+        assert until(kept)
         assert server.engine.stats.running == 0
     stopped = found[-1].json()
     assert [event["kind"] for event in stopped["events"]] == ["sampled"]
-    assert ("client went away" if cause == "client" else "0.5 s") in stopped["error"]
+    assert ("client went away" if cause == "client" else "1 s") in stopped["error"]
 
 
 class TestBounds:
@@ -204,7 +204,7 @@ class TestBounds:
         with live(trace_seconds=0.3) as server:
             reply = server.chat().json()
             assert trace(server, reply).status_code == 200
-            assert until(lambda: trace(server, reply).status_code == 404, 2)
+            assert until(lambda: trace(server, reply).status_code == 404)
 
     def test_none_are_kept_for_no_time(self) -> None:
         with live(trace_seconds=0) as server:

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import httpx
 import pytest
 
 from deliberate.verifiers.calculator import Calculator
@@ -15,7 +14,7 @@ from deliberate.verifiers.json_document import JsonDocument
 from deliberate.verifiers.protocol import Attachment, Candidate, Judges, Problem, Verdict
 
 from .support import MESSAGES, Live, live
-from .test_going_away import until
+from .test_going_away import ask_and_leave, until
 
 ITEMS: list[dict[str, Any]] = [
     {"id": "sum", "messages": MESSAGES, "candidates": ["1 + 1 = 2", "1 + 1 = 3", "no sum"]},
@@ -209,27 +208,26 @@ def test_a_client_that_leaves_takes_the_work_with_it(recorder: Recorder) -> None
     recorder.waits = True
     with live(queue_limit=8) as server:
         body = {"verifier": "json", "items": [{**ITEMS[0], "id": number} for number in range(2)]}
-        with httpx.Client(base_url=server.url) as client, pytest.raises(httpx.ReadTimeout):
-            client.post("/v1/verify", json=body, timeout=0.5)
-        assert until(lambda: recorder.cancelled == 2, 1)
-        assert until(lambda: "deliberate_slots_in_use 0.0" in server.http.get("/metrics").text, 1)
+        ask_and_leave(f"{server.url}/v1/verify", body, lambda _: len(recorder.asked) == 2)
+        assert until(lambda: recorder.cancelled == 2)
+        assert until(lambda: "deliberate_slots_in_use 0.0" in server.http.get("/metrics").text)
 
 
 def test_a_batch_holds_a_slot_for_each_candidate(recorder: Recorder) -> None:
     recorder.waits = True
     with live(queue_limit=8) as server:
         body = {"verifier": "json", "items": [{**ITEMS[0], "id": number} for number in range(2)]}
-        threading.Thread(target=lambda: leave(server, body, 1.5)).start()
-        assert until(lambda: "deliberate_slots_in_use 6.0" in server.http.get("/metrics").text, 2)
+        enough = threading.Event()
+        address = f"{server.url}/v1/verify"
+        asking = threading.Thread(target=lambda: ask_and_leave(address, body, lambda _: enough.is_set()))
+        asking.start()
+        assert until(lambda: "deliberate_slots_in_use 6.0" in server.http.get("/metrics").text)
         refused = server.http.post("/v1/verify", json=body)
         assert refused.status_code == 503
         assert int(refused.headers["retry-after"]) > 0
-        assert until(lambda: "deliberate_slots_in_use 0.0" in server.http.get("/metrics").text, 4)
-
-
-def leave(server: Live, body: dict[str, Any], seconds: float) -> None:
-    with pytest.raises(httpx.ReadTimeout):
-        httpx.post(f"{server.url}/v1/verify", json=body, timeout=seconds)
+        enough.set()
+        asking.join()
+        assert until(lambda: "deliberate_slots_in_use 0.0" in server.http.get("/metrics").text)
 
 
 def test_a_request_that_takes_too_long_ends(recorder: Recorder) -> None:
@@ -238,5 +236,5 @@ def test_a_request_that_takes_too_long_ends(recorder: Recorder) -> None:
         start = time.monotonic()
         reply = server.http.post("/v1/verify", json={"verifier": "json", "items": ITEMS[:1]})
         assert (reply.status_code, reply.json()["error"]["code"]) == (504, "timeout")
-        assert time.monotonic() - start < 3
+        assert time.monotonic() - start < 5
         assert recorder.cancelled == 1
