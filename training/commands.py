@@ -7,9 +7,12 @@ from typing import Annotated
 import typer
 
 from deliberate.training.artifact import Artifact
-from deliberate.training.stage_commands import StageGroup
+from deliberate.training.stage_commands import add_stages
 
-app = typer.Typer(cls=StageGroup, help="Train policies and verifiers.", no_args_is_help=True)
+app = typer.Typer(help="Train policies and verifiers.", no_args_is_help=True)
+
+
+add_stages(app)
 
 
 @app.callback()
@@ -60,6 +63,39 @@ def measure_tiny(
     from deliberate.training import tiny as recipe
 
     _show(recipe.measure_tiny(models, problems=problems, seed=seed), models)
+
+
+@app.command()
+def recipe(
+    recipe: Annotated[str, typer.Argument(help="A file, or the name of a bundled recipe, such as `r1`.")],
+    output: Annotated[
+        Path | None, typer.Option(help="Folder that receives a folder for each stage; by default runs/NAME.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A variable of the recipe; repeatable.")
+    ] = None,
+    smoke: Annotated[bool, typer.Option(help="Take the recipe's small values: all stages, in minutes.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Only check the recipe, and draw it.")] = False,
+) -> None:
+    """Run a recipe: stages one after the other. The same command goes on where it was killed."""
+    from deliberate.training.recipes.command import run_recipe
+
+    run_recipe(recipe, output=output, settings=settings or [], smoke=smoke, check=check)
+
+
+@app.command()
+def report(
+    folder: Annotated[Path, typer.Argument(help="Folder of a run, or of a recipe with all its runs.")],
+    evals: Annotated[
+        list[Path] | None,
+        typer.Option("--eval", help="Figures that `deliberate eval` saved; those in the folder are found. Repeatable."),
+    ] = None,
+    output: Annotated[Path | None, typer.Option(help="The page; by default report.html in the folder.")] = None,
+) -> None:
+    """Write a page with the curves, samples and records of runs, and what their results are worth."""
+    from deliberate.training.report import write_report
+
+    typer.echo(write_report(folder, evals=evals or [], output=output))
 
 
 def _show(artifacts: Iterable[Artifact], folder: Path) -> None:
