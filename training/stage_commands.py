@@ -1,45 +1,45 @@
 """A command for every stage: `deliberate train STAGE --config FILE --set key=value`."""
 
 import shlex
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
-import click
 import typer
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
-from typer.core import TyperGroup
 
 from deliberate.training.config_files import read_config
-from deliberate.training.stages import Stage, load_stage, stage_names
+from deliberate.training.stages import Stage, load_stage, stage_names, stage_summary
+
+_PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
+"""A stage's own command reads its arguments, `--help` too: its fields are known when it has been imported."""
 
 
-class StageGroup(TyperGroup):
-    """Its commands, and one for every stage. A stage is imported when it is asked for."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return [*super().list_commands(ctx), *stage_names()]
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name in stage_names():
-            return _command(load_stage(cmd_name))
-        return super().get_command(ctx, cmd_name)
+def add_stages(app: typer.Typer) -> None:
+    """Give an application a command for every stage."""
+    for name in stage_names():
+        _add(app, name)
 
 
-def _command(stage: Stage[Any]) -> click.Command:
+def _add(app: typer.Typer, name: str) -> None:
+    @app.command(name, help=stage_summary(name), context_settings=_PASS_ON, add_help_option=False)
+    def command(context: typer.Context) -> None:
+        _application(load_stage(name))(context.args, prog_name=f"deliberate train {name}")
+
+
+def _application(stage: Stage[Any]) -> typer.Typer:
     app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
 
-    @app.command(name=stage.name, help=_help(stage))
+    @app.command(help=_help(stage))
     def run(
-        config: Annotated[Path | None, typer.Option(help="YAML file of the fields below.")] = None,
+        config: Annotated[Path | None, typer.Option(help="YAML file of the fields above.")] = None,
         settings: Annotated[
             list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A field, over the file's; repeatable.")
         ] = None,
     ) -> None:
         _run(stage, config, settings or [])
 
-    return typer.main.get_command(app)
+    return app
 
 
 def _run(stage: Stage[Any], file: Path | None, settings: list[str]) -> None:
@@ -64,9 +64,7 @@ def _command_line(stage: Stage[Any], file: Path | None, settings: list[str]) -> 
 
 def _help(stage: Stage[Any]) -> str:
     """The stage's first paragraph, and its fields."""
-    module = sys.modules[stage.run.__module__]
-    summary = (module.__doc__ or "").split("\n\n")[0]
-    return f"{summary}\n\nFields of the file:\n\n" + "\n".join(_field_lines(stage.config))
+    return f"{stage_summary(stage.name)}\n\nFields of the file:\n\n" + "\n".join(_field_lines(stage.config))
 
 
 def _field_lines(config: type[BaseModel]) -> list[str]:

@@ -5,6 +5,6 @@ underscore are not stages.
 """
 
 from deliberate.training.stages._protocol import Stage, StageConfig
-from deliberate.training.stages._registry import load_stage, stage_names
+from deliberate.training.stages._registry import load_stage, stage_names, stage_summary
 
-__all__ = ["Stage", "StageConfig", "load_stage", "stage_names"]
+__all__ = ["Stage", "StageConfig", "load_stage", "stage_names", "stage_summary"]
