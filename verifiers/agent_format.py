@@ -7,11 +7,11 @@ Of a request with `tools`: are the calls such as the tools can take?
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, FiniteFloat
 
-from deliberate.verifiers.agentjo.checked import Checked, Unreadable
+from deliberate.verifiers.agentjo.checked import Checked, Unreadable, spelled
 from deliberate.verifiers.agentjo.checking import check
 from deliberate.verifiers.agentjo.prompts import Asked, asked_in
 from deliberate.verifiers.offered_tools import OfferedTools
@@ -39,6 +39,9 @@ class AgentFormat(VerifierConfig, frozen=True):
     """The score of a reply that does not pass: the share of its keys, or calls, that are right; or 0."""
     unvoted: Annotated[tuple[str, ...], Field(max_length=64)] = ("Observation", "Thoughts", "Current Subtask")
     """Keys in which documents may differ and still vote together, in `weighted_vote` and the like."""
+    expected: dict[str, Any] | None = None
+    """The document that is right, with the types that AgentJo makes of it: one that says something else does not pass.
+    Keys of `unvoted` are not compared."""
     timeout_s: Annotated[FiniteFloat, Field(gt=0, le=30)] = 2.0
     """Seconds for one reply, in a process that is killed then."""
 
@@ -57,6 +60,8 @@ class AgentFormatVerifier:
         asked = asked_in(problem.messages)
         if asked is None and not problem.tools:
             return [Verdict.undecided(_NOTHING_ASKED)] * len(candidates)
+        if asked is None and self.config.expected is not None:
+            return [Verdict.undecided(_NO_DOCUMENT)] * len(candidates)
         return list(await asyncio.gather(*(self._judge(problem, asked, candidate) for candidate in candidates)))
 
     async def _judge(self, problem: Problem, asked: Asked | None, candidate: Candidate) -> Verdict:
@@ -75,12 +80,19 @@ class AgentFormatVerifier:
         return self._verdict(found)
 
     def _verdict(self, found: Checked) -> Verdict:
-        if found.complaint is None:
+        if found.complaint is None and not self._says_another_thing(found):
             return Verdict(1.0, True, reason="as asked", answer=found.answer)
+        if found.complaint is None:
+            return Verdict(0.0, False, reason="as asked, but not what is expected", answer=found.answer)
         share = found.right / found.of if self.config.credit == "share" and found.of else 0.0
         return Verdict(share, False, reason=found.complaint[:300], answer=found.answer)
 
+    def _says_another_thing(self, found: Checked) -> bool:
+        expected = self.config.expected
+        return expected is not None and found.answer != spelled(expected, self.config.unvoted)
 
+
+_NO_DOCUMENT = "the request asks for no document, which `expected` could be compared with"
 _NOTHING_ASKED = (
     "the request asks for no format that is known here: it holds no template of AgentJo's strict_json or parse_yaml, "
     "and no tools"

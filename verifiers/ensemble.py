@@ -27,6 +27,9 @@ class Ensemble(VerifierConfig, frozen=True):
     kind: Literal["ensemble"] = "ensemble"
     members: Annotated[tuple["AnyVerifier", ...], Field(min_length=1, max_length=16)]
     """Any verifiers, each with its `weight`."""
+    complete: bool = False
+    """No member is left out: where one could not decide, nothing is decided. For rewards, which would else be paid for
+    the rest alone."""
 
     @property
     def top_logprobs(self) -> int:
@@ -35,7 +38,8 @@ class Ensemble(VerifierConfig, frozen=True):
     def build(self, resources: Resources) -> "EnsembleVerifier":
         # Less time than the whole has, so that one that hangs is left out before all are cut off.
         lent = replace(resources, verifier_seconds=_MEMBERS_TIME * resources.verifier_seconds)
-        return EnsembleVerifier(tuple(Member(member, build_guarded(member, lent)) for member in self.members))
+        members = tuple(Member(member, build_guarded(member, lent)) for member in self.members)
+        return EnsembleVerifier(members, self.complete)
 
     def describe(self) -> dict[str, Any]:
         return super().describe() | {"members": [member.describe() for member in self.members]}
@@ -50,6 +54,7 @@ class Member:
 @dataclass(frozen=True, slots=True)
 class EnsembleVerifier:
     members: tuple[Member, ...]
+    complete: bool = False
 
     @property
     def judges(self) -> Judges:
@@ -66,8 +71,8 @@ class EnsembleVerifier:
                 for number, member in enumerate(self.members)
             ]
         columns = [_Column(member.config, task.result()) for member, task in zip(self.members, tasks, strict=True)]
-        deciding = [column for column in columns if column.decided_any]
-        silent = [column for column in columns if not column.decided_any]
+        deciding = [column for column in columns if self.complete or column.decided_any]
+        silent = [column for column in columns if column not in deciding]
         return [
             replace(_combined(deciding or columns, silent, row), evidence=_packed([c.verdicts[row] for c in columns]))
             for row in range(len(candidates))

@@ -64,4 +64,7 @@ def test_prompts_change_what_is_measured(tmp_path: Path) -> None:
 def test_an_unknown_task_names_the_known() -> None:
     result = CliRunner().invoke(app, ["--task", "chess"], env={"COLUMNS": "200"})
     assert result.exit_code == 2
-    assert "Unknown task 'chess'; known: word_problems" in result.stderr
+    assert (
+        "Unknown task 'chess'; known: agent_functions, agent_json, python_functions, three_js, word_problems"
+        in result.stderr
+    )

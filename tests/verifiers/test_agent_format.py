@@ -192,7 +192,7 @@ def test_delimiters_other_than_the_usual_are_recognised(delimiter: str) -> None:
 
 
 async def judge(resources: Resources, text: str, messages: Sequence[dict[str, Any]] = (), **fields: Any) -> Verdict:
-    options = {name: fields.pop(name) for name in ("credit", "unvoted", "timeout_s") if name in fields}
+    options = {name: fields.pop(name) for name in ("credit", "unvoted", "expected", "timeout_s") if name in fields}
     verifier = parse_verifier({"kind": "agent_format", **options}).build(resources)
     (verdict,) = await verifier.verify(Problem(tuple(messages), **fields), [Candidate(text)])
     return verdict
@@ -290,6 +290,17 @@ class TestVerdicts:
         verdict = await judge(resources, "x", [{"role": "user", "content": "What is 1 + 1?"}])
         assert (verdict.status, verdict.score) == ("unavailable", None)
         assert "strict_json" in verdict.reason and "tools" in verdict.reason
+
+    async def test_what_is_expected(self, resources: Resources, json_prompt: list[dict[str, str]]) -> None:
+        said: dict[str, Any] = {"Sentiment": "Positive", "Score": 3, "Words": ["a", "b"]}
+        said["Details"] = {"Sarcastic": True, "Reasons": ["x", "y"]}
+        right = await judge(resources, JSON_REPLY, json_prompt, expected=said)
+        wrong = await judge(resources, JSON_REPLY, json_prompt, expected=said | {"Score": 4})
+        partly = await judge(resources, JSON_REPLY, json_prompt, expected=said | {"Score": 4}, unvoted=("Score",))
+        assert [(v.score, v.passed) for v in (right, wrong, partly)] == [(1.0, True), (0.0, False), (1.0, True)]
+        assert wrong.reason == "as asked, but not what is expected"
+        broken = await judge(resources, "{}", json_prompt, expected=said)
+        assert (broken.score, broken.passed) == (0.0, False)
 
 
 class TestAgent:
@@ -452,6 +463,11 @@ class TestTools:
         assert len(answers) == 1 and None not in answers
         half = await judge(resources, plain + call("weather", {}), tools=(WEATHER,), credit="share")
         assert (half.score, half.passed) == (0.5, False)
+
+    async def test_calls_are_no_document_to_compare(self, resources: Resources) -> None:
+        verdict = await judge(resources, call("weather", {"city": "Rome"}), tools=(WEATHER,), expected={"city": "Rome"})
+        assert (verdict.status, verdict.score) == ("unavailable", None)
+        assert "`expected`" in verdict.reason
 
     @pytest.mark.parametrize("parameters", [{"$ref": "http://127.0.0.1:9/x.json"}, {"type": "strin"}])
     async def test_a_schema_that_cannot_be_used_decides_nothing(self, resources: Resources, parameters: Any) -> None:

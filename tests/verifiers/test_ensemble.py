@@ -54,6 +54,12 @@ async def test_a_member_that_decided_nothing_is_left_out_for_all() -> None:
     assert all("fixed left out: asleep" in verdict.reason for verdict in verdicts)
 
 
+async def test_a_complete_ensemble_leaves_nobody_out() -> None:
+    members = tuple(Member(Fixed(), Says(verdicts)) for verdicts in ([YES, NO], [SILENT, SILENT]))
+    verdicts = await EnsembleVerifier(members, complete=True).verify(Problem(()), [Candidate(""), Candidate("")])
+    assert verdicts == [Verdict.undecided("fixed: asleep")] * 2
+
+
 async def test_a_member_that_missed_one_candidate_leaves_it_undecided() -> None:
     late = Verdict.undecided("too slow", "timeout")
     first, second = await judge((1, [YES, YES]), (1, [late, NO]))

@@ -4,7 +4,7 @@ A newcomer adds a task by adding one module here whose `TASK` satisfies the `Tas
 with an underscore are not tasks.
 """
 
-from deliberate.training.tasks._protocol import Problem, Split, Task, as_question
+from deliberate.training.tasks._protocol import Problem, Spec, Split, Task, as_question
 from deliberate.training.tasks._registry import UnknownTaskError, load_task, task_names
 
-__all__ = ["Problem", "Split", "Task", "UnknownTaskError", "as_question", "load_task", "task_names"]
+__all__ = ["Problem", "Spec", "Split", "Task", "UnknownTaskError", "as_question", "load_task", "task_names"]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from deliberate.training.rewards import VerifierReward
 from deliberate.training.tasks import Problem, load_task
 from deliberate.training.tasks._word_problem_text import STEPS
-from deliberate.training.tasks.word_problems import DIFFICULTIES, LARGEST, split_of
+from deliberate.training.tasks.word_problems import LARGEST, split_of
 
 TASK = load_task("word_problems")
 STEP = re.compile(r"(\d+) ([-+*/]) (\d+) = (\d+)")
@@ -37,19 +37,11 @@ def recompute(problem: Problem) -> str:
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
-def test_every_reference_solution_recomputes_and_is_graded_right(split: str) -> None:
+def test_every_reference_solution_recomputes(split: str) -> None:
     for problem in TASK.problems(split, seed=3, limit=1500):  # pyright: ignore[reportArgumentType]
         assert recompute(problem) == problem.answer
         assert worked(problem).count("\n") == problem.difficulty + 2
         assert problem.split == split
-
-
-def test_the_same_arguments_give_the_same_problems_and_a_limit_only_cuts_the_stream() -> None:
-    long = list(TASK.problems("train", seed=7, limit=50))
-    assert list(TASK.problems("train", seed=7, limit=20)) == long[:20]
-    assert list(TASK.problems("train", seed=8, limit=50)) != long
-    endless = TASK.problems("train", seed=7)
-    assert [next(endless) for _ in range(50)] == long
 
 
 @given(
@@ -79,26 +71,9 @@ def test_no_question_or_number_sequence_is_in_both_splits_whatever_the_seeds(tra
     assert not {numbers(p) for p in train} & {numbers(p) for p in test}
 
 
-def test_difficulty_is_the_number_of_steps_and_may_be_chosen() -> None:
-    assert {p.difficulty for p in TASK.problems("test", 0, 100)} == set(DIFFICULTIES)
-    assert {p.difficulty for p in TASK.problems("test", 0, 30, difficulty=(3, 5))} == {3, 5}
-    assert {p.difficulty for p in TASK.problems("train", 0, 30, difficulty=range(2, 4))} == {2, 3}
-
-
 def test_about_half_of_the_operands_have_two_digits() -> None:
     operands = [m[3] for p in TASK.problems("test", 1, 500) for m in STEP.finditer(worked(p))]
     assert 0.4 < sum(len(operand) == 2 for operand in operands) / len(operands) < 0.6
-
-
-@pytest.mark.parametrize("difficulty", [(), (1,), (2, 8)])
-def test_a_difficulty_the_task_lacks_is_refused(difficulty: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError, match=r"word_problems has 2 to 7 steps"):
-        TASK.problems("test", 0, 1, difficulty=difficulty)
-
-
-def test_an_unknown_split_is_refused_with_the_alternatives() -> None:
-    with pytest.raises(ValueError, match=r"'dev'.*train, test"):
-        TASK.problems("dev", 0, 1)  # pyright: ignore[reportArgumentType]
 
 
 def test_the_bundled_models_stream_of_problems_stays_as_it_is() -> None:
