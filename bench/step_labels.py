@@ -41,7 +41,14 @@ from deliberate.training.sampling.scoring import Scoring
 from deliberate.training.tasks import Problem, load_task
 from deliberate.verifiers.protocol import Resources, Verdict
 
-METHODS = ("monte_carlo", "binary_search", "omega_prm", "omega_prm, reuse")
+METHODS = (
+    "monte_carlo",
+    "binary_search",
+    "binary_search, check_right",
+    "omega_prm",
+    "omega_prm, reuse",
+    "omega_prm, reuse, check_right",
+)
 MAX_TOKENS = 256
 
 
@@ -57,7 +64,9 @@ class Row:
     right: float
     """Share of solutions without errors that were found to have none."""
     solutions: int
-    """That got a label."""
+    """That were labelled."""
+    given: float
+    """Share of the policy's that are among them."""
     completions: float
     """For each of these solutions; of monte_carlo as published, where solutions share none."""
     shared: float
@@ -94,8 +103,9 @@ class Case:
             cut,
             self.completer.seed,
             k,
-            until_right=method == "binary_search",
-            reuse=method != "omega_prm",
+            until_right=method.startswith("binary_search"),
+            reuse=method.startswith("binary_search") or "reuse" in method,
+            check_right="check_right" in method,
             budget=budget * k if method.startswith("omega_prm") else None,
         )
 
@@ -125,8 +135,13 @@ class Bench:
         shared = sum(known.completions for known in states)
         alone = sum(k * (len(one.solution.steps) - one.solution.finished) for _, one in found)
         spent = alone if method == "monte_carlo" else shared
-        count = len(found)
-        return Row(method, k, errors.f1, errors.wrong, errors.right, count, spent / count, shared / count)
+        count, given = len(found), self._given(found)
+        return Row(method, k, errors.f1, errors.wrong, errors.right, count, given, spent / count, shared / count)
+
+    def _given(self, found: Sequence[tuple[Problem, Labelled]]) -> float:
+        labelled = {(problem.id, one.solution.tokens) for problem, one in found}
+        given = {(case.problem.id, solution.tokens) for case in self.cases for solution in case.solutions}
+        return len(labelled & given) / len(given)
 
     def true_error(self, problem: Problem, solution: Solution) -> int | None:
         """Index of the first step that the task says is wrong."""
@@ -143,7 +158,7 @@ class Bench:
 async def _labelled(method: str, solutions: Sequence[Solution], states: States) -> list[Labelled]:
     if method == "monte_carlo":
         return await monte_carlo(solutions, states)
-    if method == "binary_search":
+    if method.startswith("binary_search"):
         return await binary_search(solutions, states)
     return await omega_prm(solutions, states)
 
@@ -178,7 +193,7 @@ def main(
             return await _rows(bench, methods.split(";"), widths), bench.lucky()
 
     rows, lucky = asyncio.run(measure())
-    out = Console()
+    out = Console(width=120)
     out.print(_table(title, rows))
     out.print(f"{100 * lucky:.1f} % of the solutions with a right answer have an error.")
     if save is not None:
@@ -250,12 +265,14 @@ def _line(row: Row) -> str:
 def _table(title: str, rows: Sequence[Row]) -> Table:
     table = Table(title=title)
     table.add_column("method")
-    for column in ("k", "F1", "errors found", "right found", "solutions", "completions", "shared"):
+    for column in ("k", "F1", "errors found", "right found", "solutions", "given", "completions", "shared"):
         table.add_column(column, justify="right")
     for row in rows:
         shares = (f"{value:.3f}" for value in (row.f1, row.wrong, row.right))
         costs = (f"{value:.1f}" for value in (row.completions, row.shared))
-        table.add_row(row.method, str(row.num_completions), *shares, str(row.solutions), *costs)
+        table.add_row(
+            row.method, str(row.num_completions), *shares, str(row.solutions), f"{100 * row.given:.0f} %", *costs
+        )
     return table
 
 

@@ -2,7 +2,8 @@
 
 While the right answer can be reached from a step, all before it is right too; from the first error on it can not. So
 log2 of the steps are asked instead of all. Labels that follow from this are hard ones only: steps before a right one
-are right, and steps after the first error have no label.
+are right, and steps after the first error have no label. A solution with a right answer costs nothing, unless it is
+checked too: models come to right answers by wrong steps now and then.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -64,7 +65,8 @@ async def search(solution: Solution, states: States) -> Search:
             return own
         return await states.is_right(solution.prefix(count))
 
-    low, high = steps if own else states.reached(solution), steps if own is False else steps + 1
+    low = steps if own and not states.check_right else states.reached(solution)
+    high = steps if own is False else steps + 1
     return Search(solution, *await narrowed(low, high, is_right, lambda: states.reached(solution)))
 
 

@@ -48,8 +48,8 @@ class Priority:
 async def omega_prm(solutions: Sequence[Solution], states: States, priority: Priority = Priority()) -> list[Labelled]:
     """Labels of one problem's solutions that ended right and of those wrong rollouts that were searched, in order.
 
-    `solutions` count among the completions of the empty state, which are made up to k. A search that the budget ended
-    has the labels that were found until then.
+    `solutions` count among the completions of the empty state, which are made up to k; where none of them is right, k
+    are drawn. A search that the budget ended has the labels that were found until then.
     """
     for solution in solutions:
         states.add(solution)
@@ -69,7 +69,8 @@ async def omega_prm(solutions: Sequence[Solution], states: States, priority: Pri
 
 async def _root(solutions: Sequence[Solution], states: States) -> list[Solution] | None:
     """The rollouts of the empty state; None where the budget does not allow what is missing."""
-    missing = states.num_completions - len(solutions)
+    solved = any(solution.right for solution in solutions)
+    missing = states.num_completions - len(solutions) * solved
     drawn = await states.complete((), missing) if missing > 0 else []
     if drawn is None:
         return None

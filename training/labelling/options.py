@@ -33,6 +33,10 @@ class LabelOptions(RolloutsOptions):
         description="A step through which a completion of an earlier one passed to a right answer is right without "
         "completions of its own, in omega_prm. Cheaper hard labels, fewer soft ones.",
     )
+    check_right: bool = Field(
+        default=False,
+        description="Look for errors in solutions with a right answer too, in binary_search and omega_prm.",
+    )
     alpha: float = Field(
         default=_PAPER.alpha, gt=0, le=1, description="Of omega_prm: below 1, convincing errors come first."
     )
@@ -65,9 +69,9 @@ class LabelOptions(RolloutsOptions):
 
 _OMEGA = frozenset({"budget", "reuse", "alpha", "beta", "length_scale", "c_puct"})
 _UNREAD: dict[Method, frozenset[str]] = {
-    "monte_carlo": _OMEGA,
+    "monte_carlo": _OMEGA | {"check_right"},
     "binary_search": _OMEGA,
     "omega_prm": frozenset(),
-    "exact": _OMEGA | {"num_completions"},
+    "exact": _OMEGA | {"check_right", "num_completions"},
 }
 """Options that would change nothing."""

@@ -23,6 +23,8 @@ class States:
     """Stop at the first right one, which settles the hard label."""
     reuse: bool = True
     """A state through which a right solution is seen to pass is right, without completions of its own."""
+    check_right: bool = False
+    """A right answer does not vouch for the steps of its solution."""
     budget: int | None = None
     """Most completions in all; None sets no bound."""
     completions: int = 0
@@ -65,7 +67,8 @@ class States:
     def add(self, solution: Solution) -> None:
         """Learn from a solution that was seen: a right one can be reached from all of its beginnings."""
         if solution.right:
-            self._reached.update(((), *solution.prefixes) if self.reuse else ((), solution.tokens))
+            whole = self.reuse and not self.check_right
+            self._reached.update(((), *solution.prefixes) if whole else ((),))
 
     def reached(self, solution: Solution) -> int:
         """Most steps of the solution that are known to be right."""
@@ -95,7 +98,7 @@ class States:
             return
         self._reached.add(prefix)
         if self.reuse and (whole := joined(prefix, completion, self.cut)) is not None:
-            self.add(whole)
+            self._reached.update(whole.prefixes)
 
 
 def joined(prefix: Prefix, completion: Completion, cut: Cut) -> Solution | None:

@@ -120,6 +120,7 @@ class Work:
             options.num_completions,
             until_right=options.method == "binary_search",
             reuse=options.method == "binary_search" or options.reuse,
+            check_right=options.check_right,
             budget=options.budget,
         )
 

@@ -55,6 +55,18 @@ async def test_a_right_solution_costs_nothing() -> None:
     assert not world.asked
 
 
+async def test_a_right_answer_that_hides_an_error_is_seen_through_where_it_is_checked() -> None:
+    sound, lucky = solution(0, 0, 0, 0), solution(0, 1, 0, 0, right=True)
+    trusted = await binary_search([lucky, sound], World(length=4).states(4, until_right=True))
+    assert [one.first_error for one in trusted] == [None, None]
+    world = World(length=4)
+    states = world.states(4, until_right=True, check_right=True)
+    checked = await binary_search([lucky, sound], states)
+    assert [one.hard for one in checked] == [(True, False, None, None), (True,) * 4]
+    # Four from the second step, one from the first, whose right completion is the sound solution.
+    assert [(prefix, n) for prefix, n in world.asked] == [((0, 1), 1), ((0, 1), 1), ((0, 1), 2), ((0,), 1)]
+
+
 async def test_beginnings_of_right_solutions_are_known_to_be_right() -> None:
     world = World(length=4)
     wrong, _ = await binary_search([solution(0, 0, 0, 1), solution(0, 0, 0, 0)], world.states(4, until_right=True))

@@ -28,20 +28,29 @@ async def test_a_perfect_completer_leaves_only_the_given_error_to_find() -> None
     states = world.states(4, reuse=False)
     wrong = solution(0, 0, 1, 0, 0, 0, 0, 0)
     found = await omega_prm([wrong], states)
-    # Three completions beside the given solution, and then the error is looked for among eight steps.
-    assert [(len(prefix), n) for prefix, n in world.asked] == [(0, 3), (4, 4), (2, 4), (3, 4)]
+    # The given solution says nothing of whether the problem can be solved. Then its error is looked for in eight steps.
+    assert [(len(prefix), n) for prefix, n in world.asked] == [(0, 4), (4, 4), (2, 4), (3, 4)]
     by_tokens = {one.solution.tokens: one for one in found}
     assert by_tokens[wrong.tokens].hard == (True, True, False) + (None,) * 5
     assert by_tokens[solution(*(0,) * 8).tokens].hard == (True,) * 8
-    assert states.completions == 15
+    assert states.completions == 16
     assert by_tokens[wrong.tokens].soft == (None, 1.0, 0.0) + (None,) * 5
+
+
+async def test_given_solutions_count_among_the_completions_of_the_problem() -> None:
+    world = World(length=3)
+    await omega_prm([solution(0, 0, 0), solution(1, 0, 0)], world.states(4, reuse=False))
+    assert world.asked[0] == ((), 2)
+    enough = World(length=3)
+    await omega_prm([solution(0, 0, 0), solution(1, 0, 0)], enough.states(2, reuse=False))
+    assert () not in dict(enough.asked)
 
 
 async def test_states_of_right_rollouts_cost_nothing_where_they_are_reused() -> None:
     world = World(length=8)
     wrong = solution(0, 0, 1, 0, 0, 0, 0, 0)
     found = await omega_prm([wrong], world.states(4))
-    assert [(len(prefix), n) for prefix, n in world.asked] == [(0, 3), (5, 4), (3, 4)]
+    assert [(len(prefix), n) for prefix, n in world.asked] == [(0, 4), (5, 4), (3, 4)]
     (labelled,) = (one for one in found if one.solution == wrong)
     assert labelled.hard == (True, True, False) + (None,) * 5
     assert labelled.soft == (None, None, 0.0) + (None,) * 5

@@ -59,6 +59,7 @@ class World:
         *,
         until_right: bool = False,
         reuse: bool = True,
+        check_right: bool = False,
         budget: int | None = None,
         seed: int = 0,
     ) -> States:
@@ -70,5 +71,6 @@ class World:
             num_completions,
             until_right=until_right,
             reuse=reuse,
+            check_right=check_right,
             budget=budget,
         )
