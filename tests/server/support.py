@@ -56,7 +56,7 @@ def running(settings: Settings, models: Sequence[ServedModel]) -> Generator[str,
     thread = threading.Thread(target=asyncio.run, args=(server.serve(),), daemon=True)
     thread.start()
     try:
-        yield urls.get(timeout=10).removesuffix("/v1")
+        yield urls.get(timeout=60).removesuffix("/v1")
     finally:
         server.should_exit = True
         thread.join(timeout=10)
@@ -72,6 +72,6 @@ def live(
     config = Settings.model_validate(defaults | settings)
     with (
         running(config, [ServedModel("tiny", engine, created=1)]) as url,
-        httpx.Client(base_url=url, timeout=10) as http,
+        httpx.Client(base_url=url, timeout=30) as http,
     ):
         yield Live(url, engine, http)
