@@ -1,12 +1,10 @@
 """Labels by a task's own checker of steps."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from random import Random
 
 from deliberate.engines.errors import InvalidRequest
 from deliberate.training.datasets.problems import TaskConfig
-from deliberate.training.datasets.rows import StepwiseRow
 from deliberate.training.labelling.labels import Labelled
 from deliberate.training.labelling.solutions import Solution
 from deliberate.training.tasks import Problem, Task, load_task
@@ -42,23 +40,3 @@ def step_checker(task: Task) -> StepChecker:
             param="task",
         )
     return task
-
-
-def corrupted_rows(task: Task, problems: Iterator[Problem], seed: int) -> Iterator[StepwiseRow]:
-    """For each problem the reference solution with one error, and its exact labels, as endless as the problems are.
-
-    Raises InvalidRequest where the task cannot.
-    """
-    checker = step_checker(task)
-    for problem in problems:
-        checked = checker.corrupted(problem, Random(f"corrupted:{seed}:{problem.id}"))
-        yield StepwiseRow(
-            id=f"{problem.id}-corrupted",
-            place=problem.id,
-            prompt=problem.messages,
-            tools=problem.tools,
-            answer=problem.answer,
-            verifier=problem.verifier,
-            steps=checked.steps,
-            labels=tuple(None if label is None else float(label) for label in checked.labels),
-        )

@@ -8,7 +8,7 @@ what they are to searches and verifiers: `</think>` is right once all events hav
 import random
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 
 from deliberate.training.tasks._protocol import Problem
@@ -46,7 +46,10 @@ def step_labels(problem: Problem, steps: Sequence[str]) -> tuple[bool | None, ..
 
 
 def corrupted(problem: Problem, rng: random.Random) -> CheckedSteps:
-    """The reference solution with one error, from which it goes on as if nothing had happened."""
+    """The reference solution with one error, from which it goes on as if nothing had happened.
+
+    So policies err: they slip in a result, an operand, an operation, a count, and leave out or repeat an event.
+    """
     lines = _reference(problem)
     for _ in count():
         kind = rng.choice(_KINDS)
@@ -121,6 +124,16 @@ def _wrong_result(lines: Sequence[_Line], place: int, rng: random.Random) -> Ite
     return _from(lines, place, _Line(line.before, line.operation, line.operand, _slip(line.after, rng)))
 
 
+def _recovered(lines: Sequence[_Line], place: int, rng: random.Random) -> Iterator[_Line]:
+    """A wrong result is written, but the next line computes with the right one: small policies do so."""
+    line = lines[place]
+    wrong = _slip(line.after, rng)
+    yield from lines[:place]
+    yield replace(line, after=wrong)
+    yield from (replace(following, before=wrong) for following in lines[place + 1 : place + 2])
+    yield from lines[place + 2 :]
+
+
 def _wrong_operand(lines: Sequence[_Line], place: int, rng: random.Random) -> Iterator[_Line]:
     """A misread number, or one of another event."""
     line = lines[place]
@@ -156,4 +169,12 @@ def _repeated(lines: Sequence[_Line], place: int, rng: random.Random) -> Iterato
 
 
 _Kind = Callable[[Sequence[_Line], int, random.Random], Iterator[_Line]]
-_KINDS: tuple[_Kind, ...] = (_wrong_result, _wrong_operand, _wrong_operation, _wrong_count, _left_out, _repeated)
+_KINDS: tuple[_Kind, ...] = (
+    _wrong_result,
+    _recovered,
+    _wrong_operand,
+    _wrong_operation,
+    _wrong_count,
+    _left_out,
+    _repeated,
+)

@@ -2,14 +2,14 @@
 
 import random
 from dataclasses import replace
-from itertools import islice, pairwise
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deliberate.engines.errors import InvalidRequest
-from deliberate.training.labelling.exact import corrupted_rows, step_checker
+from deliberate.training.labelling.exact import step_checker
 from deliberate.training.labelling.labels import first_error
 from deliberate.training.tasks import Problem, Task, load_task
 
@@ -97,14 +97,6 @@ def test_errors_are_of_all_kinds_and_everywhere() -> None:
         assert all(line[0] == before[-1] for before, line in pairwise(lines[max(0, error - 1) :]))
     assert errors >= set(range(1, 8))
     assert 30 < unlike < 200
-
-
-def test_corruptions_are_streamed_as_rows() -> None:
-    rows = list(islice(corrupted_rows(TASK, TASK.problems("train", 3), seed=1), 20))
-    assert [row.id for row in rows] == [f"{made.id}-corrupted" for made in TASK.problems("train", 3, 20)]
-    assert all(0.0 in row.labels for row in rows)
-    assert rows == list(islice(corrupted_rows(TASK, TASK.problems("train", 3), seed=1), 20))
-    assert rows != list(islice(corrupted_rows(TASK, TASK.problems("train", 3), seed=2), 20))
 
 
 def test_a_task_that_checks_no_steps_is_refused() -> None:
