@@ -18,7 +18,7 @@ def train(
     config: RewardModelConfig,
     stage: str,
     report: Reporter,
-    prepare: Callable[[ChatTokenizer], ChainLearner],
+    prepare: Callable[[], ChainLearner],
     format_name: str | None,
 ) -> Artifact:
     """Train what `prepare` makes to `config.max_steps`, and leave a model folder that the server judges with.
@@ -30,12 +30,11 @@ def train(
     done = finished(config, stage, parents)
     if done is not None:
         return done
-    tokenizer = ChatTokenizer(config.model_name_or_path)
-    learner = prepare(tokenizer)
+    learner = prepare()
     progress = optimize(config, learner, report, run=identity(config, parents))
     folder = config.output_dir
     learner.export(folder)
-    tokenizer.save(folder)
+    ChatTokenizer(config.model_name_or_path).save(folder)
     artifact = Artifact(
         name=config.name,
         stage=stage,

@@ -60,11 +60,12 @@ def run(config: ORMConfig, report: Reporter = lambda _: None) -> Artifact:
         InvalidRequest: the model cannot be loaded, or the task cannot make wrong chains.
     """
     torch.set_num_threads(config.num_threads)
-    return train(config, STAGE.name, report, lambda tokenizer: _learner(config, tokenizer), FORMAT)
+    return train(config, STAGE.name, report, lambda: _learner(config), FORMAT)
 
 
-def _learner(config: ORMConfig, tokenizer: ChatTokenizer) -> ChainLearner:
+def _learner(config: ORMConfig) -> ChainLearner:
     layouts = Layouts(FORMAT, config.model_name_or_path, config.step_separator)
+    tokenizer = ChatTokenizer(config.model_name_or_path)
     compared = config.loss_type != "pointwise"
     parts = outcome_groups(config.datasets, layouts, max_length=config.max_length, compared=compared)
     streamed = (

@@ -77,11 +77,12 @@ def run(config: PRMConfig, report: Reporter = lambda _: None) -> Artifact:
     """
     torch.set_num_threads(config.num_threads)
     served = None if config.form == "implicit" else config.layout
-    return train(config, STAGE.name, report, lambda tokenizer: _learner(config, tokenizer), served)
+    return train(config, STAGE.name, report, lambda: _learner(config), served)
 
 
-def _learner(config: PRMConfig, tokenizer: ChatTokenizer) -> ChainLearner:
+def _learner(config: PRMConfig) -> ChainLearner:
     layouts = Layouts(config.layout, config.model_name_or_path, config.step_separator)
+    tokenizer = ChatTokenizer(config.model_name_or_path)
     implicit = config.form == "implicit"
     if implicit:
         compared = config.implicit_loss == "dpo"

@@ -60,7 +60,7 @@ def test_every_loss_falls_and_puts_right_answers_first(configured: Callable[...,
     config = configured(loss_type=loss_type, max_steps=40, learning_rate=1e-2)
     data = config.datasets
     artifact, lines = reports(config.model_copy(update={"eval_datasets": data}))
-    assert lines[-1].values["loss"] < 0.5 * lines[0].values["loss"]
+    assert lines[-1].values["loss"] < 0.7 * lines[0].values["loss"]
     assert lines[-1].values["accuracy"] > 0.9
     assert artifact.metrics["auc_within"] > 0.9
     assert artifact.metrics["best_of_n"] > artifact.metrics["pass@1"] == 0.25

@@ -68,7 +68,7 @@ def stepwise(file: Path, problems: int = 12) -> Path:
         steps = [step for step in str(problem.solution).split("\n") if step]
         wrong = number % 2 == 1
         labels = [True] * (len(steps) - 1) + [not wrong]
-        steps[-1] = "<answer>1000</answer>" if wrong else steps[-1]
+        steps[-1] = "so nobody knows" if wrong else steps[-1]
         lines.append({"prompt": problem.question, "completions": steps, "labels": labels})
     return write_lines(file, lines)
 
