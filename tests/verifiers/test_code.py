@@ -1,5 +1,6 @@
 """The `code` verifier, as its users meet it."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -124,6 +125,19 @@ async def test_after_a_call_that_hangs_the_others_still_count(problem: Problem, 
         0.75,
         "3 of 4 tests passed; the first that failed: double(3) gives nothing: 'it took too long'",
     )
+
+
+async def test_many_long_answers_come_one_after_the_other(problem: Problem, warm: Resources) -> None:
+    options = {"entry_point": "f", "tests": [{"input": [n], "expected": f"{n}" * 100_000} for n in range(10, 60)]}
+    score, reason = await outcome(options, fenced("def f(n):\n    return str(n) * 100_000"), problem, warm)
+    assert score == 1, reason
+
+
+async def test_calls_after_the_one_that_decides_are_not_waited_for(problem: Problem, warm: Resources) -> None:
+    options = {"entry_point": "double", "tests": CALLS, "credit": "all", "timeout_s": 30}
+    program = "import time\ndef double(x):\n    time.sleep(10 * (x > 0))\n    return 1"
+    async with asyncio.timeout(5):
+        assert (await outcome(options, fenced(program), problem, warm))[1] == "a test failed: double(0) gives '1'"
 
 
 async def test_memory_is_limited(problem: Problem, warm: Resources) -> None:

@@ -311,5 +311,5 @@ async def test_compilers_that_get_no_time_are_no_verdict(box: Sandbox) -> None:
 
 
 async def ask(candidate: BoxedProgram, function: str, questions: list[list[Any]]) -> list[Reply]:
-    async with candidate.calls(function, LIMITS) as session:
-        return [await session.call(function, question, 10.0) for question in questions]
+    async with candidate.calls(function, questions, LIMITS) as session:
+        return [await session.reply(10.0) for _ in questions]

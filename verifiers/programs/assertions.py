@@ -56,10 +56,10 @@ class Assertions:
         async with program.sandbox.python(TESTING, _TESTS) as tester, Respondent(program, limits) as candidate:
             mark = secrets.token_hex(8)
             task = {"mark": mark, "tests": self.source, "prefix": self.prefix, "entry_point": self.entry_point}
-            tester.send_message(json.dumps({**task, "all": first_decides}).encode())
+            tester.send_messages(json.dumps({**task, "all": first_decides}).encode())
             patience = Patience(limits.total_seconds + _SLACK_SECONDS)
             while "ask" in (said := await patience.listen(tester)):
-                tester.send_message(json.dumps(await candidate.answer(said["ask"])).encode())
+                tester.send_messages(json.dumps(await candidate.answer(said["ask"])).encode())
             return _found(said, mark, candidate)
 
 

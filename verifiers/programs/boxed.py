@@ -3,7 +3,7 @@
 import asyncio
 import json
 import secrets
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -34,11 +34,13 @@ class BoxedProgram:
         return await self._sandbox.run((await self.build()).job(limits, stdin))
 
     @asynccontextmanager
-    async def calls(self, function: str, limits: Limits) -> AsyncGenerator["LineCalls"]:
+    async def calls(
+        self, function: str, inputs: Sequence[Sequence[object]], limits: Limits
+    ) -> AsyncGenerator["LineCalls"]:
         """Start it to answer calls of a function. Raises CompileError, Unsupported, SandboxUnavailable."""
         executable = await self.build(function)
         async with self._sandbox.open(executable.job(limits)) as process:
-            yield LineCalls(process)
+            yield LineCalls(process, iter(inputs))
 
     async def build(self, function: str | None = None) -> Executable:
         """As it is, or so that it answers calls. Raises CompileError, Unsupported, SandboxUnavailable."""
@@ -65,11 +67,13 @@ class LineCalls:
     """Calls as lines of standard input and output; lines that bear no mark are the program's own business."""
 
     process: BoxedProcess
+    inputs: Iterator[Sequence[object]]
+    """Asked one at a time: the candidate may read the same standard input."""
 
-    async def call(self, function: str, arguments: Sequence[object], seconds: float) -> Reply:
-        """Ask one question, and wait so long for its answer. The program knows which function is meant."""
+    async def reply(self, seconds: float) -> Reply:
+        """Wait so long for the answer to the next call. The program knows which function is meant."""
         mark = secrets.token_hex(8)
-        self.process.send(json.dumps({"mark": mark, "arguments": arguments}).encode() + b"\n")
+        self.process.send(json.dumps({"mark": mark, "arguments": next(self.inputs)}).encode() + b"\n")
         try:
             async with asyncio.timeout(seconds):
                 return await self._answer(mark)

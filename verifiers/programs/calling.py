@@ -57,14 +57,15 @@ async def replies(
     """
     clock = asyncio.get_running_loop().time
     end = clock() + limits.total_seconds
-    remaining = list(inputs)[::-1]
+    answered = 0
     for start in range(MOST_STOPS):
-        if not remaining or clock() >= end:
+        if answered == len(inputs) or clock() >= end:
             break
         try:
-            async with program.calls(function, limits.box(end - clock())) as session:
-                while remaining:
-                    reply = await session.call(function, remaining.pop(), min(limits.seconds, max(0.0, end - clock())))
+            async with program.calls(function, inputs[answered:], limits.box(end - clock())) as session:
+                while answered < len(inputs):
+                    reply = await session.reply(min(limits.seconds, max(0.0, end - clock())))
+                    answered += 1
                     yield reply
                     if isinstance(reply, Stopped):
                         break
@@ -72,7 +73,7 @@ async def replies(
             if start == 0:
                 raise
             break
-    for _ in remaining:
+    for _ in inputs[answered:]:
         yield Stopped("timeout", "it was ended too often before")
 
 

@@ -38,7 +38,7 @@ class Guesses:
         question = {"task": self.task[-_LONGEST_TASK:], "sources": sorted(set(sources))[:_MOST_SOURCES]}
         question |= {"mark": mark, "entry_point": self.entry_point, "count": self.count, "seed": 0}
         async with sandbox.python(GUESSING, _LIMITS) as child:
-            child.send_message(json.dumps(question).encode())
+            child.send_messages(json.dumps(question).encode())
             line = await child.message()
         try:
             said = read_value(line)

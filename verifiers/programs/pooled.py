@@ -3,9 +3,11 @@
 import asyncio
 import json
 import secrets
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections import deque
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,8 @@ from deliberate.verifiers.sandbox.sandbox import Sandbox
 ANSWERING = Path(__file__).parent / "inside" / "answering.py"
 LONGEST_REPLY = 256 << 10
 """Bytes. What is longer is no answer."""
+_AHEAD = 16
+"""So many of the longest replies are less than what a child may say before anybody listens."""
 _SHORT_REPLY = 4 << 10
 """Reading so much takes no time to speak of."""
 _PARSING = Limits(seconds=5.0, memory_bytes=512 * MIB)
@@ -40,17 +44,19 @@ class PythonProgram:
     async def run(self, stdin: bytes, limits: Limits) -> Outcome:
         """Run it once to its end. Raises SandboxUnavailable."""
         async with self.sandbox.python(ANSWERING, limits) as child:
-            child.send_message(json.dumps({"run": self.sources}).encode())
+            child.send_messages(json.dumps({"run": self.sources}).encode())
             child.send(stdin)
             child.close_input()
             return await child.outcome()
 
     @asynccontextmanager
-    async def calls(self, function: str, limits: Limits) -> AsyncGenerator["FunctionCalls"]:
-        """Load it, to call that function. Raises SandboxUnavailable; the first call raises CompileError."""
+    async def calls(
+        self, function: str, inputs: Sequence[Sequence[object]], limits: Limits
+    ) -> AsyncGenerator["FunctionCalls"]:
+        """Load it and call that function. Raises SandboxUnavailable; the first reply raises CompileError."""
+        calls = ({"target": {"name": function}, "arguments": arguments} for arguments in inputs)
         async with self.sandbox.python(ANSWERING, limits, stdio=False) as child:
-            questions = Questions(child)
-            yield FunctionCalls(questions, questions.send({"load": self.sources}), limits.seconds)
+            yield FunctionCalls(Questions(child), {"load": self.sources}, calls, limits.seconds)
 
     @asynccontextmanager
     async def questions(self, limits: Limits) -> AsyncGenerator["Questions"]:
@@ -69,13 +75,15 @@ class Questions:
 
     async def ask(self, question: Mapping[str, Any], seconds: float) -> dict[str, Any] | Stopped:
         """The answer to it. Raises SandboxUnavailable."""
-        return await self.answer(self.send(question), seconds)
+        (mark,) = self.send(question)
+        return await self.answer(mark, seconds)
 
-    def send(self, question: Mapping[str, Any]) -> str:
-        """Ask without waiting; the mark that the answer will bear. Answers come in the order of their questions."""
-        mark = secrets.token_hex(8)
-        self._child.send_message(json.dumps({"mark": mark, **question}).encode())
-        return mark
+    def send(self, *questions: Mapping[str, Any]) -> list[str]:
+        """Ask without waiting; the marks that the answers will bear, which come in the order of their questions."""
+        marks = [secrets.token_hex(8) for _ in questions]
+        marked = zip(marks, questions, strict=True)
+        self._child.send_messages(*(json.dumps({"mark": mark, **question}).encode() for mark, question in marked))
+        return marks
 
     async def answer(self, mark: str, seconds: float) -> dict[str, Any] | Stopped:
         """The next answer, which must bear this mark. Raises SandboxUnavailable."""
@@ -96,21 +104,23 @@ class Questions:
 
 
 class FunctionCalls:
-    """Calls of functions with plain data."""
+    """Calls of functions with plain data. Some are asked ahead: the child need not wait for the host between them."""
 
-    def __init__(self, questions: Questions, loading: str, seconds: float) -> None:
-        """`loading` is the mark of the question that loads the program, which may take so long."""
-        self._questions, self._seconds = questions, seconds
-        self._loading: str | None = loading
+    def __init__(
+        self, questions: Questions, loading: Mapping[str, Any], calls: Iterator[Mapping[str, Any]], seconds: float
+    ) -> None:
+        """`loading` is the question that loads the program, which may take so long."""
+        self._questions, self._calls, self._seconds = questions, calls, seconds
+        self._loading, *marks = questions.send(loading, *islice(calls, _AHEAD))
+        self._marks = deque(marks)
 
-    async def call(self, function: str, arguments: Sequence[object], seconds: float) -> Reply:
-        """Ask one question, and wait so long for its answer. The first one raises CompileError."""
-        # Sent before the program has loaded: nobody waits twice for the first answer.
-        mark = self._questions.send({"target": {"name": function}, "arguments": arguments})
+    async def reply(self, seconds: float) -> Reply:
+        """Wait so long for the answer to the next call. The first one raises CompileError."""
         if self._loading is not None:
             _checked(await self._questions.answer(self._loading, self._seconds), "loaded")
             self._loading = None
-        said = await self._questions.answer(mark, seconds)
+        said = await self._questions.answer(self._marks.popleft(), seconds)
+        self._marks += self._questions.send(*islice(self._calls, 1))
         if isinstance(said, Stopped):
             return said
         return Returned(said["value"]) if "value" in said else Raised(str(said.get("text", "")))

@@ -105,10 +105,10 @@ Reply: TypeAlias = Returned | Raised | Stopped
 
 
 class Session(Protocol):
-    """A program that waits for calls. After a `Stopped` it answers nothing more."""
+    """A program at work on its calls, one after the other. After a `Stopped` it answers nothing more."""
 
-    async def call(self, function: str, arguments: Sequence[object], seconds: float) -> Reply:
-        """Ask one question, and wait so long for its answer."""
+    async def reply(self, seconds: float) -> Reply:
+        """Wait so long for the answer to the next call."""
         ...
 
 
@@ -119,8 +119,10 @@ class Program(Protocol):
         """Run it once to its end. Raises SandboxUnavailable."""
         ...
 
-    def calls(self, function: str, limits: Limits) -> AbstractAsyncContextManager[Session]:
-        """Start it to answer calls of a function; `limits` hold for all of them together.
+    def calls(
+        self, function: str, inputs: Sequence[Sequence[object]], limits: Limits
+    ) -> AbstractAsyncContextManager[Session]:
+        """Start it to call a function with each of these arguments; `limits` hold for all calls together.
 
-        Entering, or the first call, raises SandboxUnavailable, Unsupported, CompileError."""
+        Entering, or the first reply, raises SandboxUnavailable, Unsupported, CompileError."""
         ...

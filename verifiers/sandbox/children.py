@@ -9,8 +9,8 @@ from deliberate.verifiers.sandbox.protocol import Limits, Outcome
 class PythonChild(Protocol):
     """An interpreter at work, as seen from outside."""
 
-    def send_message(self, line: bytes) -> None:
-        """A line to the driver; it must hold no line break."""
+    def send_messages(self, *lines: bytes) -> None:
+        """Lines to the driver; they must hold no line breaks."""
         ...
 
     async def message(self) -> bytes:

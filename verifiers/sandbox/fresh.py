@@ -71,9 +71,9 @@ class FreshChild:
             raise SandboxUnavailable(f"the interpreter in the box did not start: {outcome.stderr[-300:]!r}")
         self._deadline = self._loop.call_later(seconds, self._process.end, "timeout")
 
-    def send_message(self, line: bytes) -> None:
-        """A line to the driver; it must hold no line break."""
-        self._questions.write(line + b"\n")
+    def send_messages(self, *lines: bytes) -> None:
+        """Lines to the driver; they must hold no line breaks."""
+        self._questions.write(b"".join([line + b"\n" for line in lines]))
 
     async def message(self) -> bytes:
         """The driver's next line; empty when the child has ended."""

@@ -208,9 +208,9 @@ class ForkedChild:
         self._answers = Capture(loop, channel, _LARGEST_MESSAGE, lambda: server.stop("output"))
         self._deadline = loop.call_later(limits.seconds, server.stop, "timeout")
 
-    def send_message(self, line: bytes) -> None:
-        """A line to the driver; it must hold no line break."""
-        self._questions.write(line + b"\n")
+    def send_messages(self, *lines: bytes) -> None:
+        """Lines to the driver; they must hold no line breaks."""
+        self._questions.write(b"".join([line + b"\n" for line in lines]))
 
     async def message(self) -> bytes:
         """The driver's next line; empty when the child has ended."""

@@ -100,10 +100,11 @@ class Sandbox:
 
         The driver imports nothing but the standard library. Raises SandboxUnavailable.
         """
-        boxes, interpreter = await self.boxes(), await self.interpreter()
         if driver not in self._pools:
+            boxes, interpreter = await self.boxes(), await self.interpreter()
             kind = FreshPythons if boxes.tier is Tier.C else PythonPool
-            self._pools[driver] = kind(boxes, interpreter, driver, self.config.width)
+            if driver not in self._pools:  # Others may have waited for the same.
+                self._pools[driver] = kind(boxes, interpreter, driver, self.config.width)
         async with self._pools[driver].child(limits, stdio) as child:
             yield child
 

@@ -39,7 +39,7 @@ class Runner:
             job = Job((find_python(None).path, "-ESsB", "main.py"), {"main.py": source.encode()}, limits=limits)
             return await asyncio.wait_for(self.boxes.run(job), longest)
         async with self.pool.child(limits) as child:
-            child.send_message(json.dumps(source).encode())
+            child.send_messages(json.dumps(source).encode())
             child.close_input()
             return await asyncio.wait_for(child.outcome(), longest)
 

@@ -26,7 +26,7 @@ async def pool(boxes: Boxes) -> AsyncIterator[PythonPool]:
 
 async def run(pool: PythonPool, source: str, limits: Limits = LIMITS, stdin: bytes = b"") -> Outcome:
     async with pool.child(limits) as child:
-        child.send_message(json.dumps(source).encode())
+        child.send_messages(json.dumps(source).encode())
         child.send(stdin)
         child.close_input()
         return await child.outcome()
@@ -95,6 +95,6 @@ async def test_a_conversation_with_the_driver(boxes: Boxes, tmp_path: Path) -> N
     pool = PythonPool(boxes, find_python(None), driver, 1)
     async with pool.child(LIMITS) as child:
         for word in (b"abc", b"xyz"):
-            child.send_message(word)
+            child.send_messages(word)
             assert await child.message() == word[::-1]
     await pool.close()

@@ -73,7 +73,7 @@ for number in range(3, 64):
     other.detach()
 """
     async with pool.child(LIMITS) as child:
-        child.send_message(json.dumps(source).encode())
+        child.send_messages(json.dumps(source).encode())
         outcome = await child.outcome()
         assert await child.message() == b""
     await pool.close()

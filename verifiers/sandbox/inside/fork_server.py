@@ -22,12 +22,12 @@ from typing import Any
 import landlock
 import seccomp
 
-# Not threading, nor what imports it, such as asyncio: each fork would cost half a millisecond more.
+# Not threading, nor what imports it, such as asyncio: each fork would cost half a millisecond more. Nor random, which
+# seeds itself anew in every child, nor hashlib, for the size of its library.
 _PRELOAD = """abc array ast base64 bisect cmath collections contextlib copy dataclasses datetime decimal enum fractions
-functools hashlib heapq io itertools json math numbers operator pathlib random re statistics string struct textwrap time
-traceback typing"""
+functools heapq io itertools json math numbers operator pathlib re string struct textwrap time traceback typing"""
 _LARGEST_MESSAGE = 1 << 16
-_FILES = 4
+_CHANNEL = 3
 _SUBREAPER = 36
 
 Serve = Callable[[socket.socket], None]
@@ -40,15 +40,18 @@ def main(control: socket.socket, serve: Serve, readable: list[str]) -> None:
     landlock.restrict([*readable, "/dev/urandom"], [".", "/dev/null"])
     seccomp.install(seccomp.program(neighbours=True))
     nowhere = os.open(os.devnull, os.O_RDWR)
+    for place in range(_CHANNEL):
+        os.dup2(nowhere, place)
+    os.close(nowhere)
     gc.freeze()
     control.send(json.dumps({"ready": True}).encode())
     while True:
-        message, files, _, _ = socket.recv_fds(control, _LARGEST_MESSAGE, _FILES)
+        message, files, _, _ = socket.recv_fds(control, _LARGEST_MESSAGE, _CHANNEL + 1)
         if not message:
             return
         child = os.fork()
         if child == 0:
-            _run([nowhere] * (_FILES - len(files)) + files, json.loads(message)["limits"], serve, mapped)
+            _run(files, json.loads(message)["limits"], serve, mapped)
         for file in files:
             os.close(file)
         _, status = os.waitpid(child, 0)
@@ -71,7 +74,7 @@ def _run(files: list[int], limits: dict[str, Any], serve: Serve, mapped: int) ->
     """The child's whole life. `mapped` bytes of address space it has from the start."""
     code = 1
     try:
-        channel = socket.socket(fileno=_take_files(files))
+        channel = _take_files(files)
         for name, limit in limits.items():
             limit += mapped if name == "RLIMIT_AS" else 0
             resource.setrlimit(getattr(resource, name), (limit, limit))
@@ -85,14 +88,13 @@ def _run(files: list[int], limits: dict[str, Any], serve: Serve, mapped: int) ->
         os._exit(code & 0xFF)
 
 
-def _take_files(files: list[int]) -> int:
-    """Put the files in their places and close all others; the number of the last."""
-    for place, file in enumerate(files):
-        os.dup2(file, 20 + place)
-    for place in range(_FILES):
-        os.dup2(20 + place, place)
-    os.closerange(_FILES, 256)
-    return _FILES - 1
+def _take_files(files: list[int]) -> socket.socket:
+    """Put the files in their places and close all others; the channel, which is the last."""
+    # None lies below its place, and they ascend: no file takes the place of one that has yet to move.
+    for place, file in enumerate(files, _CHANNEL + 1 - len(files)):
+        os.dup2(file, place)
+    os.closerange(_CHANNEL + 1, 256)
+    return socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, _CHANNEL)
 
 
 def _address_space() -> int:
