@@ -157,7 +157,7 @@ def measure_strict_json(url: str, model: str, tasks: int) -> Figures:
     """`strict_json` on its own."""
     figures = Figures(tasks)
     parse, llm = counted(strict_json, figures), asking(url, model, figures)
-    with _quiet():
+    with quiet():
         for number in range(tasks):
             found = parse("Classify the text.", f"Text {number}: a fine and lovely day", SENTIMENT, llm=llm)
             figures.done += found == {"Sentiment": "Positive", "Score": 7, "Words": ["fine", "lovely"]}
@@ -168,7 +168,7 @@ def measure_agent(url: str, model: str, tasks: int) -> Figures:
     """An `Agent` that chooses a function, fills in its parameters, and ends."""
     figures = Figures(tasks)
     parse, llm = counted(parse_yaml, figures), asking(url, model, figures)
-    with _quiet():
+    with quiet():
         for _ in range(tasks):
             results: list[int] = []
             agent = Agent("Reckoner", "Multiplies numbers", llm=llm, llm_parser=parse, verbose=False)
@@ -191,7 +191,7 @@ def _multiplying(results: list[int]) -> Callable[[int, int], int]:
 
 
 @contextmanager
-def _quiet() -> Generator[None, None, None]:
+def quiet() -> Generator[None, None, None]:
     """AgentJo prints what it could not parse."""
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings(action="ignore"):
         yield
@@ -199,10 +199,17 @@ def _quiet() -> Generator[None, None, None]:
 
 @contextmanager
 def serving(engine: ScriptedEngine) -> Generator[str, None, None]:
+    """Base URL of a server of this engine, in a thread."""
+    with serving_model(ServedModel(MODEL, engine)) as url:
+        yield url
+
+
+@contextmanager
+def serving_model(model: ServedModel) -> Generator[str, None, None]:
     """Base URL of a server of this model, in a thread."""
     urls: Queue[str] = Queue()
     settings = Settings(port=0, log_level="critical", drain_timeout_seconds=1)
-    server = AnnouncedServer(settings, [ServedModel(MODEL, engine)], urls.put)
+    server = AnnouncedServer(settings, [model], urls.put)
     thread = threading.Thread(target=asyncio.run, args=(server.serve(),), daemon=True)
     thread.start()
     try:

@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Sequ
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
-from deliberate.engines.errors import InvalidRequest
+from deliberate.engines.errors import InvalidRequest, UnknownName
 from deliberate.engines.protocol import Sampling
 from deliberate.search.evaluation import Evaluation, Outcome, Question, evaluate
 from deliberate.search.recording import RecordingEngine
@@ -16,6 +16,7 @@ from deliberate.server.settings import Settings
 from deliberate.training.tasks import Task, as_question
 from deliberate.verifiers.browser.pool import BrowserPool
 from deliberate.verifiers.protocol import Resources
+from deliberate.verifiers.registry import VERIFIERS
 from deliberate.verifiers.sandbox.sandbox import Sandbox
 from deliberate.verifiers.workers import WorkerPool
 
@@ -82,9 +83,11 @@ class Contender:
 def contender_of(name: str, n: int, hints: Collection[str] = ()) -> Contender:
     """A strategy by short name, of size n unless the name has its own: `best_of_n@calculator`, `vote-8`.
 
-    After `@` a question's own verifiers (`hints`) go before kinds of the same name.
+    After `@` a question's own verifiers (`hints`) go before kinds of the same name. Raises UnknownName, InvalidRequest.
     """
     short, _, verifier = name.partition("@")
+    if verifier and verifier not in {*hints, *VERIFIERS}:
+        raise UnknownName("verifier", verifier, {*hints, *VERIFIERS}, param="strategies")
     contender = Contender(parse_strategy(short if verifier in hints else name, "strategies"))
     if verifier in hints:
         contender = replace(contender, hint=verifier)

@@ -54,6 +54,49 @@ def test_mistakes_are_told_plainly(arguments: list[str], message: str, tmp_path:
     assert message in error
 
 
+def test_strategies_ask_what_a_problem_shows(tmp_path: Path) -> None:
+    options = [
+        "--limit",
+        "2",
+        "--n",
+        "2",
+        "--max-tokens",
+        "24",
+        "--difficulty",
+        "1,2",
+        "--output",
+        str(tmp_path),
+        "--json",
+    ]
+    names = ["vote", "best_of_n@agreement", "best_of_n@code"]
+    arguments = ["--task", "python_functions", "--strategies", ",".join(names), *options]
+    result = CliRunner().invoke(app, arguments, env={"COLUMNS": "200"})
+    assert result.exit_code == 0, result.stderr
+    figures = json.loads(result.stdout)
+    assert [row["strategy"] for row in figures["results"]][:3] == names
+    assert (figures["difficulty"], figures["ungraded"]) == ("1,2", [])
+    # The bundled model knows no Python.
+    assert all(row["accuracy"] == 0 for row in figures["results"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["--strategies", "best_of_n@agreemen"],
+            "Unknown verifier 'agreemen'; known: agent_format, agreement, calculator",
+        ),
+        (["--difficulty", "9"], "python_functions has 1 to 5 steps"),
+        (["--difficulty", "two"], "'two' is no list of numbers"),
+    ],
+)
+def test_mistakes_about_a_task_are_told_plainly(arguments: list[str], message: str) -> None:
+    options = ["--task", "python_functions", "--limit", "1"]
+    result = CliRunner().invoke(app, [*options, *arguments], env={"COLUMNS": "200"})
+    assert result.exit_code == 2
+    assert message in result.stderr
+
+
 def test_prompts_change_what_is_measured(tmp_path: Path) -> None:
     options = ["--limit", "2", "--n", "1", "--strategies", "none", "--output", str(tmp_path), "--json"]
     plain, asked = (json.loads(evaluate(*options, *more)[1]) for more in ([], ["--prompt", "least_to_most"]))

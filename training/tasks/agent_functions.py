@@ -31,6 +31,8 @@ class Call:
     arguments: Mapping[str, Any]
     equipped: tuple[Request, ...]
     """All that the agent has, in its order."""
+    task: str
+    """What the user says."""
 
     @property
     def split(self) -> Split | None:
@@ -44,25 +46,35 @@ class Call:
         return f"{self.request.function.name}({', '.join(arguments)})"
 
 
+def calls(split: Split, seed: int, limit: int | None = None) -> Iterator[Call]:
+    """Whole tasks for an agent, of any difficulty: the same ones for the same arguments."""
+    rng = random.Random(f"agent_functions:calls:{split}:{seed}")
+    return islice((_call_of(rng, split, rng.choice(DIFFICULTIES)) for _ in count()), limit)
+
+
+def _call_of(rng: random.Random, split: Split, parameters: int) -> Call:
+    return next(call for call in (_call(rng, parameters) for _ in count()) if call.split == split)
+
+
 def _call(rng: random.Random, parameters: int) -> Call:
     request = rng.choice([r for r in FUNCTIONS if len(r.function.parameters) == parameters])
     others = rng.sample([r for r in FUNCTIONS if r != request], rng.randint(1, 2))
     equipped = rng.sample([request, *others], len(others) + 1)
-    return Call(request, request.draw(rng), tuple(equipped))
+    arguments = request.draw(rng)
+    return Call(request, arguments, tuple(equipped), request.asked(rng, arguments))
 
 
 def _problem(rng: random.Random, split: Split, parameters: int) -> Problem:
-    call = next(c for c in (_call(rng, parameters) for _ in count()) if c.split == split)
-    task = call.request.asked(rng, dict(call.arguments))
+    call = _call_of(rng, split, parameters)
     stage = rng.choices(_STAGES, _STAGE_WEIGHTS)[0]
-    turn = Turn(*rng.choice(AGENTS), task, _completed(rng, call) if stage == "end" else {})
+    turn = Turn(*rng.choice(AGENTS), call.task, _completed(rng, call) if stage == "end" else {})
     if stage == "fill":
-        messages = inputs(turn, task, call.request.function)
+        messages = inputs(turn, call.task, call.request.function)
         expected = reply = dict(call.arguments)
     else:
-        chosen = END if stage == "end" else call.request.function
+        function = END if stage == "end" else call.request.function
         messages = choice(turn, [request.function for request in call.equipped])
-        expected, reply = {"Equipped Function Name": chosen.name}, _choice(chosen.name, task)
+        expected, reply = {"Equipped Function Name": function.name}, chosen(function.name, call.task)
     return Problem(
         id=f"agent_functions-{digest(str(messages))}",
         messages=messages,
@@ -79,7 +91,8 @@ def _completed(rng: random.Random, call: Call) -> dict[str, dict[str, Any]]:
     return {call.spoken: {"output_1": result}}
 
 
-def _choice(name: str, task: str) -> dict[str, str]:
+def chosen(name: str, task: str) -> dict[str, str]:
+    """A reply that chooses the function of that name for a task."""
     observed, subtask = ("Done", "End") if name == END.name else ("Nothing done", task)
     return {
         "Observation": observed,
