@@ -103,10 +103,10 @@ async def evaluate(
     `done` hears of each outcome, for progress. Raises UnknownName for a hint that a question lacks.
     """
     turnstile = asyncio.Semaphore(concurrency)
+    verifiers = [default_verifier if hint is None else _hint(question, hint) for question in questions]
 
-    async def ask(question: Question) -> Outcome:
+    async def ask(question: Question, verifier: VerifierConfig | None) -> Outcome:
         seeded = sampling.model_copy(update={"seed": question_seed(sampling.seed, question.id)})
-        verifier = default_verifier if hint is None else _hint(question, hint)
         async with turnstile:
             log = await _search(strategy, question, resources, seeded, transforms, verifier)
         outcome = await _graded(question, log, resources)
@@ -115,7 +115,7 @@ async def evaluate(
 
     start = time.perf_counter()
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(ask(question)) for question in questions]
+        tasks = [group.create_task(ask(*pair)) for pair in zip(questions, verifiers, strict=True)]
     return Evaluation(tuple(task.result() for task in tasks), time.perf_counter() - start)
 
 

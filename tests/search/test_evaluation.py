@@ -2,9 +2,11 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import pytest
 
+from deliberate.engines.errors import UnknownName
 from deliberate.engines.protocol import Prompt, Sample, SampleBuilder, Sampling
 from deliberate.engines.scripted import Reply, Script, ScriptedEngine
 from deliberate.search.evaluation import Evaluation, Outcome, Question, evaluate, question_seed
@@ -100,6 +102,25 @@ class TestEvaluate:
         assert [call.sampling.seed for call in engine.calls] == [a, b, b, a, b]
         assert len({a, b, question_seed(4, "a")}) == 3
         assert max(a, b) < 2**48
+
+    async def test_a_strategy_asks_each_question_its_own_hint(self) -> None:
+        to_four, _ = table({"<answer>4</answer>": 1.0, "<answer>5</answer>": 0.0})
+        to_three, _ = table({f"<answer>{n}</answer>": n / 10 for n in range(4)})
+        questions = [replace(QUESTIONS[0], hints={"sum": to_four}), replace(QUESTIONS[1], hints={"sum": to_three})]
+        resources = Resources(WorkerPool(), {"policy": ScriptedEngine(by_question(REPLIES))}, policy="policy")
+        other, seen = table({})
+        evaluation = await evaluate(BestOfN(n=4), questions, resources, SAMPLING, default_verifier=other, hint="sum")
+        assert [o.scores for o in evaluation.outcomes] == [(1.0, 1.0, 0.0, 1.0), (0.1, 0.2, 0.2, 0.3)]
+        assert [o.right for o in evaluation.outcomes] == [True, False]
+        assert not seen.asked
+        with pytest.raises(UnknownName, match=r"Unknown verifier 'sun'; known: sum\."):
+            await evaluate(BestOfN(n=4), questions, resources, SAMPLING, hint="sun")
+
+    async def test_what_cannot_be_graded_is_wrong_and_says_why(self) -> None:
+        grader, _ = table({"<answer>5</answer>": 0.5})
+        questions = [replace(QUESTIONS[0], grader=grader)]
+        (outcome,) = (await evaluated(MajorityVote(n=4), ScriptedEngine(by_question(REPLIES)), questions)).outcomes
+        assert outcome == Outcome(False, (False,) * 4, (None,) * 4, 4 * TOKENS, "not in the table")
 
     async def test_questions_run_together_up_to_a_limit_and_each_outcome_is_told(self) -> None:
         beside: list[int] = []
