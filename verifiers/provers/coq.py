@@ -15,7 +15,7 @@ from deliberate.verifiers.provers import coq_reports as reports
 from deliberate.verifiers.provers.coq_sentences import Source, write
 from deliberate.verifiers.provers.installed import installed, outside_usr
 from deliberate.verifiers.provers.protocol import Bench, Opened, Prover, Ruling, Script, Statement, Undecidable
-from deliberate.verifiers.sandbox.protocol import Job, Outcome
+from deliberate.verifiers.sandbox.protocol import Outcome
 
 _GOAL = """{imports}
 {definitions}
@@ -98,15 +98,7 @@ class _Tools:
         return await self._run(script, {"Check.v": text.encode(), **beside})
 
     async def _run(self, script: str, files: Mapping[str, bytes]) -> Outcome:
-        job = Job(
-            ("/bin/sh", "-c", script, "sh", *_FLAGS),
-            files,
-            limits=self.bench.limits,
-            # No compiler to be found: Coq could be made to start one.
-            environment={"PATH": "/nowhere"},
-            readable=self.readable,
-        )
-        return await self.bench.boxes.run(job)
+        return await self.bench.run(script, files, self.readable, arguments=_FLAGS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from deliberate.verifiers.protocol import Judges
 from deliberate.verifiers.provers.installed import installed, outside_usr
 from deliberate.verifiers.provers.protocol import Bench, Opened, Prover, Ruling, Script, Statement, Undecidable
 from deliberate.verifiers.provers.reasons import failure, shown
-from deliberate.verifiers.sandbox.protocol import MIB, Job, Outcome
+from deliberate.verifiers.sandbox.protocol import MIB, Outcome
 
 _SOURCE = "get it by elan, https://lean-lang.org"
 _PROGRAM = Path(__file__).parent / "lean_check.lean"
@@ -104,14 +104,10 @@ class _Tools:
             raise Undecidable(f"proofs cannot be checked by this Lean: {_complaint(failed)}")
 
     async def _run(self, script: str, files: Mapping[str, bytes]) -> Outcome:
-        job = Job(
-            ("/bin/sh", "-c", script),
-            files,
-            limits=self.bench.reserving(_RESERVED),
-            environment={"LEAN_PATH": self.search_path, "PATH": "/nowhere"},
-            readable=self.readable,
+        environment = {"LEAN_PATH": self.search_path}
+        return await self.bench.run(
+            script, files, self.readable, environment=environment, address_space_bytes=_RESERVED
         )
-        return await self.bench.boxes.run(job)
 
 
 @dataclass(frozen=True, slots=True)

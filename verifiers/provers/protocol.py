@@ -1,8 +1,9 @@
 """What a prover is: a proof assistant that runs in boxes and says whether a script proves a statement."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import ClassVar, Literal, Protocol
 
 from deliberate.verifiers.protocol import Judges
@@ -70,9 +71,29 @@ class Bench:
     boxes: Boxes
     limits: Limits
 
-    def reserving(self, address_space_bytes: int) -> Limits:
-        """The limits for programs that reserve more address space than they use."""
-        return replace(self.limits, address_space_bytes=address_space_bytes)
+    async def run(
+        self,
+        script: str,
+        files: Mapping[str, bytes],
+        readable: tuple[str, ...],
+        *,
+        arguments: Sequence[str] = (),
+        environment: Mapping[str, str] = MappingProxyType({}),
+        address_space_bytes: int | None = None,
+    ) -> Outcome:
+        """A script of the shell in a box of its own. Programs that reserve more address space than they use say so.
+
+        Raises SandboxUnavailable.
+        """
+        job = Job(
+            ("/bin/sh", "-c", script, "sh", *arguments),
+            files,
+            limits=replace(self.limits, address_space_bytes=address_space_bytes),
+            # No compiler to be found: a prover could be made to start one.
+            environment={**environment, "PATH": "/nowhere"},
+            readable=readable,
+        )
+        return await self.boxes.run(job)
 
 
 class Opened(Protocol):
