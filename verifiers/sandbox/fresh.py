@@ -1,7 +1,6 @@
 """Python without a warm interpreter: a box of its own for each child. For tiers where interpreters cannot fork."""
 
 import asyncio
-import os
 import socket
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -9,12 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from deliberate.verifiers.sandbox.boxes import Boxes
+from deliberate.verifiers.sandbox.channel import Channel
 from deliberate.verifiers.sandbox.interpreters import Interpreter
 from deliberate.verifiers.sandbox.process import BoxedProcess
-from deliberate.verifiers.sandbox.protocol import MIB, Job, Limits, Outcome, SandboxUnavailable
-from deliberate.verifiers.sandbox.streams import Capture, Feed
+from deliberate.verifiers.sandbox.protocol import Job, Limits, Outcome, SandboxUnavailable
 
-_LARGEST_MESSAGE = 8 * MIB
 _SECONDS_TO_START = 30.0
 
 
@@ -22,8 +20,7 @@ class FreshPythons:
     """As `PythonPool`, but every child starts an interpreter; that time is none of its own."""
 
     def __init__(self, boxes: Boxes, interpreter: Interpreter, driver: Path, width: int) -> None:
-        for program in driver.parent.glob("*.py"):  # What it imports stands beside it.
-            boxes.ground.add_program(program)
+        boxes.ground.add_programs(driver.parent)
         # Boxes of its own: a program may wait here for one that runs another driver.
         self._boxes = Boxes(boxes.builder, boxes.ground, width)
         programs = boxes.builder.programs_inside
@@ -56,14 +53,13 @@ class FreshChild:
         self._process = process
         self._loop = asyncio.get_running_loop()
         self._deadline: asyncio.TimerHandle | None = None
-        self._questions = Feed(self._loop, os.dup(channel))
-        self._answers = Capture(self._loop, channel, _LARGEST_MESSAGE, lambda: process.end("output"))
+        self._channel = Channel(channel, lambda: process.end("output"))
 
     async def start(self, seconds: float) -> None:
         """Wait until the driver is there; from then on it has so long. Raises SandboxUnavailable."""
         try:
             async with asyncio.timeout(_SECONDS_TO_START):
-                line = await self._answers.line()
+                line = await self._channel.line()
         except TimeoutError as error:
             raise SandboxUnavailable(f"the interpreter in the box did not start in {_SECONDS_TO_START:g} s") from error
         if line != b"ready":
@@ -73,11 +69,11 @@ class FreshChild:
 
     def send_messages(self, *lines: bytes) -> None:
         """Lines to the driver; they must hold no line breaks."""
-        self._questions.write(b"".join([line + b"\n" for line in lines]))
+        self._channel.send(*lines)
 
     async def message(self) -> bytes:
         """The driver's next line; empty when the child has ended."""
-        return await self._answers.line()
+        return await self._channel.line()
 
     def send(self, data: bytes) -> None:
         """Write to its standard input."""
@@ -95,5 +91,4 @@ class FreshChild:
         """Talk to it no more."""
         if self._deadline is not None:
             self._deadline.cancel()
-        self._answers.close()
-        self._questions.close()
+        self._channel.close()

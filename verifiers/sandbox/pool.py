@@ -16,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from deliberate.verifiers.sandbox.boxes import Boxes
+from deliberate.verifiers.sandbox.channel import Channel
 from deliberate.verifiers.sandbox.interpreters import Interpreter
 from deliberate.verifiers.sandbox.launching import ulimits
 from deliberate.verifiers.sandbox.process import BoxedProcess
@@ -28,7 +29,6 @@ _BOX = Limits(seconds=1e8, memory_bytes=1 << 40, disk_bytes=64 * MIB, processes=
 _READABLE = ("/usr/lib", "/lib", "/lib64", "/usr/local/lib", "/usr/share/zoneinfo", "/etc/ld.so.cache")
 _OVERLAP = 2
 """Interpreters for each box at once: while one waits for what the host says next, another computes."""
-_LARGEST_MESSAGE = 8 * MIB
 _SECONDS_TO_START = 30.0
 _SECONDS_TO_LEAVE = 0.2
 _OWN_MEMORY = 128 * MIB
@@ -40,8 +40,7 @@ class PythonPool:
 
     def __init__(self, boxes: Boxes, interpreter: Interpreter, driver: Path, width: int) -> None:
         self._boxes, self._interpreter = boxes, interpreter
-        for program in driver.parent.glob("*.py"):  # What it imports stands beside it.
-            boxes.ground.add_program(program)
+        boxes.ground.add_programs(driver.parent)
         self._driver = driver.name
         self._free: asyncio.Queue[_ForkServer | Slot] = asyncio.Queue()
         for _ in range(_OVERLAP * width):
@@ -203,18 +202,16 @@ class ForkedChild:
         ours, theirs = socket.socketpair()
         self.their_files = [*(self._streams.theirs if self._streams else ()), theirs.detach()]
         """The channel, after standard input, output and error where it has them."""
-        channel = ours.detach()
-        self._questions = Feed(loop, os.dup(channel))
-        self._answers = Capture(loop, channel, _LARGEST_MESSAGE, lambda: server.stop("output"))
+        self._channel = Channel(ours.detach(), lambda: server.stop("output"))
         self._deadline = loop.call_later(limits.seconds, server.stop, "timeout")
 
     def send_messages(self, *lines: bytes) -> None:
         """Lines to the driver; they must hold no line breaks."""
-        self._questions.write(b"".join([line + b"\n" for line in lines]))
+        self._channel.send(*lines)
 
     async def message(self) -> bytes:
         """The driver's next line; empty when the child has ended."""
-        return await self._answers.line()
+        return await self._channel.line()
 
     def send(self, data: bytes) -> None:
         """Write to its standard input."""
@@ -257,8 +254,7 @@ class ForkedChild:
 
     def _release(self) -> None:
         self._deadline.cancel()
-        self._answers.close()
-        self._questions.close()
+        self._channel.close()
         if self._streams is not None:
             self._streams.close()
 

@@ -33,16 +33,15 @@ class Ground:
         self.inside = self._root / "inside"
         """The programs for inside of boxes, where every user can read them."""
         self.inside.mkdir()
-        for source in _INSIDE.glob("*.py"):
-            self.add_program(source)
+        self.add_programs(_INSIDE)
         self.inside.chmod(0o755)
 
-    def add_program(self, source: Path) -> Path:
-        """A copy of the program, readable by every user."""
-        copy = self.inside / source.name
-        copy.write_bytes(source.read_bytes())
-        copy.chmod(0o644)
-        return copy
+    def add_programs(self, folder: Path) -> None:
+        """Copies of the Python programs there, which may import each other, readable by every user."""
+        for program in folder.glob("*.py"):
+            copy = self.inside / program.name
+            copy.write_bytes(program.read_bytes())
+            copy.chmod(0o644)
 
     def slot(self) -> Slot:
         """A new place, whose user no other server on this host uses."""
