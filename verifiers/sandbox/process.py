@@ -6,6 +6,7 @@ import subprocess
 import time
 from collections.abc import Callable
 
+from deliberate.verifiers.sandbox.inside.statuses import exit_status
 from deliberate.verifiers.sandbox.launching import Launch
 from deliberate.verifiers.sandbox.protocol import Ended, Limits, Outcome, SandboxUnavailable
 from deliberate.verifiers.sandbox.streams import Capture, Feed
@@ -70,10 +71,9 @@ class BoxedProcess:
     async def outcome(self) -> Outcome:
         """Wait for its end."""
         await self._exited.wait()
-        code = self._popen.wait()
         return Outcome(
             self._ended or "exited",
-            code if code >= 0 else 128 - code,
+            exit_status(self._popen.wait()),
             bytes(self._stdout.data),
             bytes(self._stderr.data),
             self._finished - self._started,

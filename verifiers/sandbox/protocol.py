@@ -80,7 +80,7 @@ class Outcome:
 
     ended: Ended
     code: int
-    """Exit status; negative, the signal that ended it."""
+    """Exit status; 128 + n where signal n ended it."""
     stdout: bytes
     stderr: bytes
     seconds: float

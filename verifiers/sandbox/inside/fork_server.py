@@ -21,6 +21,7 @@ from typing import Any
 
 import landlock
 import seccomp
+from statuses import exit_status
 
 # Not threading, nor what imports it, such as asyncio: each fork would cost half a millisecond more. Nor random, which
 # seeds itself anew in every child, nor hashlib, for the size of its library.
@@ -55,8 +56,7 @@ def main(control: socket.socket, serve: Serve, readable: list[str]) -> None:
         for file in files:
             os.close(file)
         _, status = os.waitpid(child, 0)
-        code = os.waitstatus_to_exitcode(status)
-        control.send(json.dumps({"code": code if code >= 0 else 128 - code, "dirty": _dirty()}).encode())
+        control.send(json.dumps({"code": exit_status(os.waitstatus_to_exitcode(status)), "dirty": _dirty()}).encode())
 
 
 def _dirty() -> bool:

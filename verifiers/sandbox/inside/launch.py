@@ -17,6 +17,7 @@ from typing import Any
 
 import landlock
 import seccomp
+from statuses import exit_status
 
 _SUBREAPER, _PARENT_DEATH_SIGNAL = 36, 1
 
@@ -37,8 +38,7 @@ def main(box: dict[str, Any]) -> int:
         os.kill(child, signal.SIGKILL)
     _, status = os.waitpid(child, 0)
     _sweep(box["uid"])
-    code = os.waitstatus_to_exitcode(status)
-    return code if code >= 0 else 128 - code
+    return exit_status(os.waitstatus_to_exitcode(status))
 
 
 def _become(box: dict[str, Any]) -> None:
