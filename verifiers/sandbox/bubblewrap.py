@@ -7,7 +7,7 @@ from pathlib import Path
 
 from deliberate.verifiers.sandbox.inside import seccomp
 from deliberate.verifiers.sandbox.launching import Launch, environment, ulimits
-from deliberate.verifiers.sandbox.protocol import Job, Tier
+from deliberate.verifiers.sandbox.protocol import Job, SandboxUnavailable, Tier
 from deliberate.verifiers.sandbox.slots import Slot
 
 WORK = "/work"
@@ -32,8 +32,8 @@ class Bubblewrap:
     programs_inside = PROGRAMS
 
     def launch(self, job: Job, slot: Slot, kept: Sequence[int] = ()) -> Launch:
-        """How the job is started; `kept` are open files that it inherits."""
-        filter_file = _in_memory("filter", seccomp.program(namespaces=True))
+        """How the job is started; `kept` are open files that it inherits. Raises SandboxUnavailable."""
+        filter_file = _in_memory("filter", _filter())
         sources = {name: _in_memory(name, content) for name, content in job.files.items()}
         placed = [word for name, source in sources.items() for word in ("--file", str(source), f"{WORK}/{name}")]
         limits = [f"--{name}={value}" for name, value in ulimits(job.limits).items()]
@@ -62,6 +62,14 @@ def as_user(setpriv: str, uid: int | None) -> tuple[str, ...]:
     if uid is None:
         return ()
     return (setpriv, f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "--inh-caps=-all", "--no-new-privs", "--")
+
+
+def _filter() -> bytes:
+    """Raises SandboxUnavailable."""
+    try:
+        return seccomp.program(namespaces=True)
+    except OSError as error:
+        raise SandboxUnavailable(str(error)) from error
 
 
 def _shown(path: str) -> tuple[str, ...]:

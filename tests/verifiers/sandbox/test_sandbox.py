@@ -1,8 +1,11 @@
 """Which boxes are taken, and what is said where there are none."""
 
+import platform
+
 import pytest
 
 from deliberate.verifiers.sandbox import sandbox as module
+from deliberate.verifiers.sandbox.inside import seccomp
 from deliberate.verifiers.sandbox.protocol import Job, SandboxUnavailable, Tier
 from deliberate.verifiers.sandbox.sandbox import Sandbox, SandboxConfig
 
@@ -34,6 +37,15 @@ async def test_below_the_least_tier_nothing_runs(monkeypatch: pytest.MonkeyPatch
     _hide(monkeypatch, "bwrap")
     sandbox = Sandbox(SandboxConfig(min_tier=Tier.A))
     with pytest.raises(SandboxUnavailable, match=r"no sandbox of tier A or better here .*bwrap is not installed"):
+        await sandbox.run(Job(("/bin/true",)))
+    await sandbox.close()
+
+
+async def test_on_a_machine_of_another_kind_nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    seccomp.program.cache_clear()
+    monkeypatch.setattr(platform, "machine", lambda: "riscv64")
+    sandbox = Sandbox(SandboxConfig(min_tier=Tier.A))
+    with pytest.raises(SandboxUnavailable, match="no filter of system calls for 'riscv64'; known: x86_64, aarch64"):
         await sandbox.run(Job(("/bin/true",)))
     await sandbox.close()
 

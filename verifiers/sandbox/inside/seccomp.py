@@ -137,12 +137,12 @@ def program(*, namespaces: bool = False, neighbours: bool = False) -> bytes:
 
     `namespaces`: network, shared memory and processes are the program's own, so there it may do as it likes.
     `neighbours`: they are its own and another's, whom it must not signal; it runs no other programs either.
-    Raises KeyError on machines that are neither x86_64 nor aarch64.
+    Raises OSError on machines that are neither x86_64 nor aarch64.
     """
     machine = platform.machine()
     column = list(_MACHINES).index(machine) if machine in _MACHINES else None
     if column is None:
-        raise KeyError(f"no filter of system calls for {machine!r}; known: {', '.join(_MACHINES)}")
+        raise OSError(f"no filter of system calls for {machine!r}; known: {', '.join(_MACHINES)}")
     code = [
         _instruction(_LOAD, _ARCHITECTURE),
         _instruction(_JUMP_EQUAL, _MACHINES[machine], 1, 0),
