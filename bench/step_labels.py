@@ -32,6 +32,8 @@ from deliberate.training.labelling.exact import step_checker
 from deliberate.training.labelling.labels import Labelled, first_error
 from deliberate.training.labelling.monte_carlo import monte_carlo
 from deliberate.training.labelling.omega_prm import omega_prm
+from deliberate.training.labelling.options import ONE_AT_A_TIME
+from deliberate.training.labelling.sequential import sequential
 from deliberate.training.labelling.solutions import Cutter, Solution
 from deliberate.training.labelling.states import Prefix, States
 from deliberate.training.sampling.engines import EngineConfig, open_engine
@@ -43,6 +45,7 @@ from deliberate.verifiers.protocol import Resources, Verdict
 
 METHODS = (
     "monte_carlo",
+    "sequential",
     "binary_search",
     "binary_search, check_right",
     "omega_prm",
@@ -103,7 +106,7 @@ class Case:
             cut,
             self.completer.seed,
             k,
-            until_right=method.startswith("binary_search"),
+            until_right=method.startswith(ONE_AT_A_TIME),
             reuse=method.startswith("binary_search") or "reuse" in method,
             check_right="check_right" in method,
             budget=budget * k if method.startswith("omega_prm") else None,
@@ -158,6 +161,8 @@ class Bench:
 async def _labelled(method: str, solutions: Sequence[Solution], states: States) -> list[Labelled]:
     if method == "monte_carlo":
         return await monte_carlo(solutions, states)
+    if method == "sequential":
+        return await sequential(solutions, states)
     if method.startswith("binary_search"):
         return await binary_search(solutions, states)
     return await omega_prm(solutions, states)

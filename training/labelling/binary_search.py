@@ -7,24 +7,29 @@ checked too: models come to right answers by wrong steps now and then.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from deliberate.training.labelling.labels import Labelled, own_label
+from deliberate.training.labelling.labels import Labelled, own_label, unlabelled
 from deliberate.training.labelling.solutions import Solution
 from deliberate.training.labelling.states import States
 
 
 async def binary_search(solutions: Sequence[Solution], states: States) -> list[Labelled]:
-    """Labels of solutions of one problem, one after the other, for each may learn from those before.
-
-    Where even the whole problem is never solved, a failure after a step says nothing: then nothing is labelled.
-    """
+    """Labels of solutions of one problem, one after the other, for each may learn from those before."""
     for solution in solutions:
         states.add(solution)
     found = [await search(solution, states) for solution in solutions]
-    if any(one.error == 1 for one in found) and not await states.is_right(()):
-        found = [replace(one, low=0, high=len(one.solution.steps) + 1) if one.error == 1 else one for one in found]
-    return [one.labelled(states) for one in found]
+    return await solvable([one.labelled(states) for one in found], states)
+
+
+async def solvable(labelled: Sequence[Labelled], states: States) -> list[Labelled]:
+    """The same, but of solutions that fail in the first step only those of a problem that can be solved.
+
+    Where even the whole problem is never solved, a failure says nothing.
+    """
+    if any(one.first_error == 0 for one in labelled) and not await states.is_right(()):
+        return [unlabelled(one.solution) if one.first_error == 0 else one for one in labelled]
+    return list(labelled)
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,3 +30,9 @@ def first_error(labels: Sequence[bool | float | None]) -> int | None:
 def own_label(solution: Solution) -> bool | None:
     """Of the last step: a solution that ended is its own and only completion."""
     return solution.right if solution.finished else None
+
+
+def unlabelled(solution: Solution) -> Labelled:
+    """A solution of which nothing is known."""
+    nothing = (None,) * len(solution.steps)
+    return Labelled(solution, nothing, nothing)

@@ -9,7 +9,11 @@ from deliberate.training.sampling.options import RolloutsOptions
 from deliberate.training.sampling.scoring import UNSCORED
 from deliberate.verifiers.steps import Separator
 
-Method = Literal["monte_carlo", "binary_search", "omega_prm", "exact"]
+Method = Literal["monte_carlo", "sequential", "binary_search", "omega_prm", "exact"]
+"""How steps are labelled."""
+
+ONE_AT_A_TIME = ("sequential", "binary_search")
+"""Methods that draw a step's completions up to the first right one."""
 
 _PAPER = Priority()
 
@@ -18,8 +22,8 @@ class LabelOptions(RolloutsOptions):
     """How steps are labelled, and of which solutions. `engine` is the model that completes them."""
 
     method: Method = Field(
-        description="monte_carlo completes after every step, binary_search looks for the first error of each solution, "
-        "omega_prm for those of its own wrong completions too; exact asks the task."
+        description="monte_carlo completes after every step; sequential and binary_search look for the first error of "
+        "each solution, omega_prm for those of its own wrong completions too; exact asks the task."
     )
     num_generations: int = Field(
         default=8, gt=0, description="Solutions that are sampled of a problem that has none; omega_prm needs none."
@@ -70,6 +74,7 @@ class LabelOptions(RolloutsOptions):
 _OMEGA = frozenset({"budget", "reuse", "alpha", "beta", "length_scale", "c_puct"})
 _UNREAD: dict[Method, frozenset[str]] = {
     "monte_carlo": _OMEGA | {"check_right"},
+    "sequential": _OMEGA | {"check_right"},
     "binary_search": _OMEGA,
     "omega_prm": frozenset(),
     "exact": _OMEGA | {"check_right", "num_completions"},

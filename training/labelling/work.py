@@ -19,7 +19,8 @@ from deliberate.training.labelling.exact import ExactLabels
 from deliberate.training.labelling.labels import Labelled
 from deliberate.training.labelling.monte_carlo import monte_carlo
 from deliberate.training.labelling.omega_prm import omega_prm
-from deliberate.training.labelling.options import LabelOptions
+from deliberate.training.labelling.options import ONE_AT_A_TIME, LabelOptions
+from deliberate.training.labelling.sequential import sequential
 from deliberate.training.labelling.solutions import Cutter, Solution
 from deliberate.training.labelling.states import States
 from deliberate.training.sampling.book import Book
@@ -54,8 +55,7 @@ class Work:
 
     @property
     def _calls(self) -> int:
-        """Bisection asks for one completion at a time at first."""
-        at_once = 1 if self.options.method == "binary_search" else self.options.num_completions
+        at_once = 1 if self.options.method in ONE_AT_A_TIME else self.options.num_completions
         return math.ceil(self.options.concurrency / at_once)
 
     async def all(self, book: Book) -> None:
@@ -103,6 +103,8 @@ class Work:
         match self.options.method:
             case "monte_carlo":
                 return await monte_carlo(solutions, states)
+            case "sequential":
+                return await sequential(solutions, states)
             case "binary_search":
                 return await binary_search(solutions, states)
             case "omega_prm":
@@ -118,7 +120,7 @@ class Work:
             self.cut,
             lambda prefix: question_seed(self.seed, f"{row.id}:{prefix}"),
             options.num_completions,
-            until_right=options.method == "binary_search",
+            until_right=options.method in ONE_AT_A_TIME,
             reuse=options.method == "binary_search" or options.reuse,
             check_right=options.check_right,
             budget=options.budget,
