@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from statistics import fmean
 
 from rich.progress import Progress
 
@@ -18,6 +17,8 @@ from deliberate.engines.transformers import load
 from deliberate.search.evaluation import Evaluation, Outcome, evaluate
 from deliberate.search.recording import RecordingEngine
 from deliberate.search.registry import parse_strategy
+from deliberate.training.reward_models import measures
+from deliberate.training.reward_models.measures import JudgedAnswers
 from deliberate.training.tasks import Problem, Task, as_question
 from deliberate.verifiers.protocol import Resources
 from deliberate.verifiers.workers import WorkerPool
@@ -113,12 +114,5 @@ def _percent(share: float) -> float:
 
 
 def within_problem_auc(outcomes: Sequence[Outcome]) -> float:
-    """How often the verifier puts a right candidate above a wrong one of the same problem; mean over the problems
-    that have both. Ties count half; 0.5 where no problem has both."""
-    return fmean([auc for auc in map(_auc, outcomes) if auc is not None] or [0.5])
-
-
-def _auc(outcome: Outcome) -> float | None:
-    judged = [(s, right) for s, right in zip(outcome.scores, outcome.candidates_right, strict=True) if s is not None]
-    above = [(r > w) + 0.5 * (r == w) for r, right in judged if right for w, other in judged if not other]
-    return fmean(above) if above else None
+    """How often the verifier puts a right candidate above a wrong one of the same problem."""
+    return measures.within_problem_auc([JudgedAnswers(o.scores, o.candidates_right) for o in outcomes])
