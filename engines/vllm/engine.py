@@ -6,14 +6,17 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+from safetensors.torch import save_file
+from torch import Tensor
 from vllm.inputs.engine import tokens_input
 from vllm.sampling_params import MAX_LOGPROB_TOKEN_IDS, RequestOutputKind, SamplingParams
 from vllm.transformers_utils.config import try_get_generation_config
 
 from deliberate.engines.checks import check_positions, check_starts, room_for
-from deliberate.engines.errors import ContextOverflow
+from deliberate.engines.errors import ContextOverflow, InvalidRequest
 from deliberate.engines.huggingface import HuggingFaceTokenizer, read_chat_template, recommended_sampling
 from deliberate.engines.protocol import Capabilities, Delta, Engine, EngineStats, Prompt, Sampling
 from deliberate.engines.vllm.core import Core
@@ -88,6 +91,20 @@ class VllmEngine:
         ]
         return [tuple(values) for values in await asyncio.gather(*read)]
 
+    async def load_weights(self, weights: Mapping[str, Tensor]) -> None:
+        """Go on with other weights of the same model, by their names in its folder, and forget what the old ones read.
+
+        They reach vLLM's processes through a file. Raises InvalidRequest while anything runs.
+        """
+        self._core.require_alive()
+        if self.stats.running or self.stats.waiting:
+            raise InvalidRequest("The engine is at work; wait until all samples have ended.")
+        with TemporaryDirectory(prefix="deliberate-weights-") as folder:
+            await asyncio.to_thread(save_file, _without_tied(weights), Path(folder) / "model.safetensors")
+            with self._core.in_our_words():
+                await self._core.llm.collective_rpc("reload_weights", kwargs={"weights_path": folder})
+                await self._core.llm.reset_prefix_cache()
+
     async def close(self) -> None:
         await self._core.close()
 
@@ -144,6 +161,14 @@ def start(options: Options, chat_template: Path | None) -> VllmEngine:
     engine = VllmEngine(core, tokenizer)
     engine.adapters = {adapter.lora_name: VllmEngine(core, tokenizer, adapter) for adapter in options.adapters}
     return engine
+
+
+def _without_tied(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Each weight once, as in model folders: those that are tied lie in the same memory."""
+    return {
+        name: value.detach().cpu().contiguous()
+        for name, value in {value.data_ptr(): (name, value) for name, value in reversed(weights.items())}.values()
+    }
 
 
 def _reading(tokens: Sequence[int], **others: Any) -> Any:
