@@ -96,12 +96,20 @@ def parsed(text: str, name: str) -> Node:
             raise BadRecipe(f"{name} is empty; write a recipe with name, summary and stages.")
         return _Reading(loader, name).node(root)
     except yaml.MarkedYAMLError as error:
-        line = "" if error.problem_mark is None else f", line {error.problem_mark.line + 1}"
-        raise BadRecipe(f"{name}{line} is not YAML: {error.problem}.") from error
+        raise BadRecipe(_not_yaml(error, text, name)) from error
     except yaml.YAMLError as error:
         raise BadRecipe(f"{name} is not YAML: {error}.") from error
     finally:
         loader.dispose()
+
+
+def _not_yaml(error: yaml.MarkedYAMLError, text: str, name: str) -> str:
+    if error.problem_mark is None:
+        return f"{name} is not YAML: {error.problem}."
+    number = error.problem_mark.line
+    line = text.splitlines()[number] if number < len(text.splitlines()) else ""
+    hint = ' Between { } or [ ] write references in quotes, as in "${stages.x}".' if "${" in line else ""
+    return f"{name}, line {number + 1} is not YAML: {error.problem}.{hint}"
 
 
 @dataclass(frozen=True, slots=True)

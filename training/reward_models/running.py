@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from deliberate.training.artifact import Artifact, file_hash
+from deliberate.training.data_run import data_parents
 from deliberate.training.datasets.mixing import Mixture, Part
 from deliberate.training.optimization.loop import finish_training, optimize, train_metrics
 from deliberate.training.policies.hub import ChatTokenizer
@@ -26,7 +27,7 @@ def train(
     `format_name` goes into its record. Resumes from the newest checkpoint; a run that had finished returns its
     artifact. Data are read whole before anything is written.
     """
-    parents = parent(config.model_name_or_path)
+    parents = {**data_parents(config.datasets), **parent(config.model_name_or_path)}
     done = finished(config, stage, parents)
     if done is not None:
         return done

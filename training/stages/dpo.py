@@ -16,6 +16,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from deliberate.training.artifact import Artifact, file_hash
+from deliberate.training.data_run import data_parents
 from deliberate.training.datasets import DatasetConfig, read_dataset
 from deliberate.training.datasets.loading import Dataset
 from deliberate.training.datasets.mixing import Mixture, Part
@@ -75,7 +76,7 @@ def run(config: DPOConfig, report: Reporter = lambda _: None) -> Artifact:
         CheckpointError, OtherRun: the folder holds another run.
         BadData: the data cannot be read, are of other kinds, or hold no pair.
     """
-    parents = parent(config.model_name_or_path)
+    parents = {**data_parents((*config.datasets, *config.solutions)), **parent(config.model_name_or_path)}
     if (done := finished(config, NAME, parents)) is not None:
         return done
     pairs = _pairs(config)

@@ -16,6 +16,7 @@ from transformers import GenerationConfig
 
 from deliberate.training.artifact import Artifact, file_hash
 from deliberate.training.batches import IGNORED, Batch, BatchStream, ExampleSource, RowExamples, TaskExamples
+from deliberate.training.data_run import data_parents
 from deliberate.training.datasets import DatasetConfig, read_dataset
 from deliberate.training.datasets.mixing import mixture_of
 from deliberate.training.datasets.rows import ProblemRow
@@ -76,7 +77,8 @@ def run(config: SFTConfig, report: Reporter = lambda _: None) -> Artifact:
         BadData: the datasets cannot be read.
         UnknownTaskError: there is no such task.
     """
-    parents = {} if config.model_name_or_path is None else parent(config.model_name_or_path)
+    model = {} if config.model_name_or_path is None else parent(config.model_name_or_path)
+    parents = {**data_parents(config.datasets), **model}
     done = finished(config, STAGE.name, parents)
     if done is not None:
         return done
