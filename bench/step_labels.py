@@ -33,7 +33,6 @@ from deliberate.training.labelling.labels import Labelled, first_error
 from deliberate.training.labelling.monte_carlo import monte_carlo
 from deliberate.training.labelling.omega_prm import omega_prm
 from deliberate.training.labelling.options import ONE_AT_A_TIME
-from deliberate.training.labelling.sequential import sequential
 from deliberate.training.labelling.solutions import Cutter, Solution
 from deliberate.training.labelling.states import Prefix, States
 from deliberate.training.sampling.engines import EngineConfig, open_engine
@@ -51,6 +50,7 @@ METHODS = (
     "omega_prm",
     "omega_prm, reuse",
     "omega_prm, reuse, check_right",
+    "omega_prm, in order, check_right",
 )
 MAX_TOKENS = 256
 
@@ -108,7 +108,7 @@ class Case:
             k,
             until_right=method.startswith(ONE_AT_A_TIME),
             reuse=method.startswith("binary_search") or "reuse" in method,
-            check_right="check_right" in method,
+            check_right="check_right" in method or method == "sequential",
             budget=budget * k if method.startswith("omega_prm") else None,
         )
 
@@ -162,10 +162,10 @@ async def _labelled(method: str, solutions: Sequence[Solution], states: States) 
     if method == "monte_carlo":
         return await monte_carlo(solutions, states)
     if method == "sequential":
-        return await sequential(solutions, states)
+        return await binary_search(solutions, states, bisect=False)
     if method.startswith("binary_search"):
         return await binary_search(solutions, states)
-    return await omega_prm(solutions, states)
+    return await omega_prm(solutions, states, bisect="in order" not in method)
 
 
 def main(

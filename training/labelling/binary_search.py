@@ -4,6 +4,9 @@ While the right answer can be reached from a step, all before it is right too; f
 log2 of the steps are asked instead of all. Labels that follow from this are hard ones only: steps before a right one
 are right, and steps after the first error have no label. A solution with a right answer costs nothing, unless it is
 checked too: models come to right answers by wrong steps now and then.
+
+Errors that later steps make good break what bisection supposes. Asked one after the other, steps have the hard labels
+of `monte_carlo` up to the first error.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -14,22 +17,18 @@ from deliberate.training.labelling.solutions import Solution
 from deliberate.training.labelling.states import States
 
 
-async def binary_search(solutions: Sequence[Solution], states: States) -> list[Labelled]:
-    """Labels of solutions of one problem, one after the other, for each may learn from those before."""
+async def binary_search(solutions: Sequence[Solution], states: States, *, bisect: bool = True) -> list[Labelled]:
+    """Labels of solutions of one problem, one after the other, for each may learn from those before.
+
+    Where even the whole problem is never solved, a failure after the first step says nothing, and nothing is labelled.
+    Without `bisect` steps are asked in order.
+    """
     for solution in solutions:
         states.add(solution)
-    found = [await search(solution, states) for solution in solutions]
-    return await solvable([one.labelled(states) for one in found], states)
-
-
-async def solvable(labelled: Sequence[Labelled], states: States) -> list[Labelled]:
-    """The same, but of solutions that fail in the first step only those of a problem that can be solved.
-
-    Where even the whole problem is never solved, a failure says nothing.
-    """
-    if any(one.first_error == 0 for one in labelled) and not await states.is_right(()):
-        return [unlabelled(one.solution) if one.first_error == 0 else one for one in labelled]
-    return list(labelled)
+    found = [(await search(solution, states, bisect=bisect)).labelled(states) for solution in solutions]
+    if any(one.first_error == 0 for one in found) and not await states.is_right(()):
+        return [unlabelled(one.solution) if one.first_error == 0 else one for one in found]
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +60,7 @@ class Search:
         return Labelled(self.solution, tuple(hard), (*soft[:told], *(None for _ in soft[told:])))
 
 
-async def search(solution: Solution, states: States) -> Search:
+async def search(solution: Solution, states: States, *, bisect: bool = True) -> Search:
     """Look for the first error of one solution."""
     steps, own = len(solution.steps), own_label(solution)
 
@@ -70,13 +69,21 @@ async def search(solution: Solution, states: States) -> Search:
             return own
         return await states.is_right(solution.prefix(count))
 
-    low = steps if own and not states.check_right else states.reached(solution)
+    def reached() -> int:
+        return states.reached(solution) if bisect else 0
+
+    low = steps if own and not states.check_right else reached()
     high = steps if own is False else steps + 1
-    return Search(solution, *await narrowed(low, high, is_right, lambda: states.reached(solution)))
+    return Search(solution, *await narrowed(low, high, is_right, reached, bisect=bisect))
 
 
 async def narrowed(
-    low: int, high: int, is_right: Callable[[int], Awaitable[bool | None]], reached: Callable[[], int] = lambda: 0
+    low: int,
+    high: int,
+    is_right: Callable[[int], Awaitable[bool | None]],
+    reached: Callable[[], int] = lambda: 0,
+    *,
+    bisect: bool = True,
 ) -> tuple[int, int]:
     """The most steps known to be right, and the fewest known to be wrong; the first error is found where they meet.
 
@@ -85,15 +92,16 @@ async def narrowed(
         high: one that is wrong, or past the end.
         is_right: asks about a number between them; where it answers None, others are asked.
         reached: the most steps that are known to be right by now, from whatever was learned meanwhile.
+        bisect: ask in the middle; otherwise in order.
     """
     undecided = set[int]()
     while between := [count for count in range(low + 1, high) if count not in undecided]:
-        middle = min(between, key=lambda count: abs(2 * count - low - high))
-        right = await is_right(middle)
+        asked = min(between, key=lambda count: abs(2 * count - low - high)) if bisect else between[0]
+        right = await is_right(asked)
         if right is None:
-            undecided.add(middle)
+            undecided.add(asked)
         elif right:
-            low = max(middle, min(reached(), high - 1))
+            low = max(asked, min(reached(), high - 1))
         else:
-            high = middle
+            high = asked
     return low, high

@@ -9,7 +9,7 @@ rollouts r of all states with 0 < MC(s) < 1 are searched in the order of Q(s, r)
 by bisection: each state that is asked on the way gets k completions of its own, whose wrong ones are further material.
 The search ends with the budget or the material. Where states are reused, beyond the paper, one through which a right
 rollout of an earlier state passes is right at no cost: labels are cheaper, but the tree grows less and has fewer soft
-ones.
+ones. Without bisection steps are asked in order, so that errors that later steps make good are found too.
 """
 
 from collections.abc import Sequence
@@ -45,7 +45,9 @@ class Priority:
         return self.c_puct * sqrt(all_visits) / (1 + visits)
 
 
-async def omega_prm(solutions: Sequence[Solution], states: States, priority: Priority = Priority()) -> list[Labelled]:
+async def omega_prm(
+    solutions: Sequence[Solution], states: States, priority: Priority = Priority(), *, bisect: bool = True
+) -> list[Labelled]:
     """Labels of one problem's solutions that ended right and of those wrong rollouts that were searched, in order.
 
     `solutions` count among the completions of the empty state, which are made up to k; where none of them is right, k
@@ -57,11 +59,11 @@ async def omega_prm(solutions: Sequence[Solution], states: States, priority: Pri
     if first is None:
         return []
     right = [solution for solution in first if solution.right]
-    found = [await search(solution, states) for solution in dict.fromkeys(right)]
+    found = [await search(solution, states, bisect=bisect) for solution in dict.fromkeys(right)]
     tree = _Tree(states, priority)
     tree.open((), Estimate.of(_as_completion(solution) for solution in first), first)
     while not states.exhausted and (chosen := tree.pop()) is not None:
-        found.append(await search(chosen, states))
+        found.append(await search(chosen, states, bisect=bisect))
         tree.grow(chosen)
     labelled = [one.labelled(states) for one in found]
     return [one for one in labelled if any(label is not None for label in one.hard)]

@@ -37,6 +37,10 @@ class LabelOptions(RolloutsOptions):
         description="A step through which a completion of an earlier one passed to a right answer is right without "
         "completions of its own, in omega_prm. Cheaper hard labels, fewer soft ones.",
     )
+    bisect: bool = Field(
+        default=True,
+        description="Of omega_prm: suppose that all before a right step is right too. False asks the steps in order.",
+    )
     check_right: bool = Field(
         default=False,
         description="Look for errors in solutions with a right answer too, in binary_search and omega_prm.",
@@ -71,7 +75,7 @@ class LabelOptions(RolloutsOptions):
         return self
 
 
-_OMEGA = frozenset({"budget", "reuse", "alpha", "beta", "length_scale", "c_puct"})
+_OMEGA = frozenset({"budget", "reuse", "bisect", "alpha", "beta", "length_scale", "c_puct"})
 _UNREAD: dict[Method, frozenset[str]] = {
     "monte_carlo": _OMEGA | {"check_right"},
     "sequential": _OMEGA | {"check_right"},

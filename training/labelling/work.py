@@ -20,7 +20,6 @@ from deliberate.training.labelling.labels import Labelled
 from deliberate.training.labelling.monte_carlo import monte_carlo
 from deliberate.training.labelling.omega_prm import omega_prm
 from deliberate.training.labelling.options import ONE_AT_A_TIME, LabelOptions
-from deliberate.training.labelling.sequential import sequential
 from deliberate.training.labelling.solutions import Cutter, Solution
 from deliberate.training.labelling.states import States
 from deliberate.training.sampling.book import Book
@@ -104,11 +103,11 @@ class Work:
             case "monte_carlo":
                 return await monte_carlo(solutions, states)
             case "sequential":
-                return await sequential(solutions, states)
+                return await binary_search(solutions, states, bisect=False)
             case "binary_search":
                 return await binary_search(solutions, states)
             case "omega_prm":
-                return await omega_prm(solutions, states, self.options.priority)
+                return await omega_prm(solutions, states, self.options.priority, bisect=self.options.bisect)
             case "exact":
                 assert self.exact is not None, "made for this method"
                 return [self.exact.labelled(row.id, solution) for solution in solutions]
@@ -122,7 +121,7 @@ class Work:
             options.num_completions,
             until_right=options.method in ONE_AT_A_TIME,
             reuse=options.method == "binary_search" or options.reuse,
-            check_right=options.check_right,
+            check_right=options.check_right or options.method == "sequential",
             budget=options.budget,
         )
 
