@@ -22,7 +22,7 @@ async def samples(engine: Engine, prompt: Sequence[int], sampling: Sampling, n: 
     return [done[i] for i in range(n)]
 
 
-async def until_idle(engine: Engine, seconds: float = 1.0) -> None:
+async def until_idle(engine: Engine, seconds: float = 5.0) -> None:
     """Wait until nothing runs or waits in the engine; fail after this time."""
     async with asyncio.timeout(seconds):
         while engine.stats.running or engine.stats.waiting:

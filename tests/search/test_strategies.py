@@ -277,7 +277,8 @@ class TestEvery:
         config, _ = table({})
         engine = ScriptedEngine([Reply("x" * 100, seconds_per_token=0.001)])
         task = asyncio.create_task(search(parse_strategy(kind), engine, verifier=config))
-        await asyncio.sleep(0.02)
+        while engine.stats.running == 0:
+            await asyncio.sleep(0)
         engine.fail(RuntimeError("device lost"))
         with pytest.raises(EngineStopped, match="device lost"):
             await task

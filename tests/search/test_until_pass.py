@@ -131,7 +131,8 @@ async def test_a_dying_engine_is_an_error() -> None:
     config, _ = gate()
     engine = ScriptedEngine([BAD, LONG])
     task = asyncio.create_task(search(BestOfN(n=2), engine, verifier=config))
-    await asyncio.sleep(0.05)
+    while engine.stats.running == 0:
+        await asyncio.sleep(0)
     engine.fail(RuntimeError("device lost"))
     with pytest.raises(EngineStopped, match="device lost"):
         await task

@@ -77,7 +77,7 @@ async def test_members_work_at_the_same_time() -> None:
 
     class Meets(Says):
         async def verify(self, problem: Problem, candidates: Sequence[Candidate]) -> list[Verdict]:
-            await asyncio.wait_for(barrier.wait(), 2)
+            await asyncio.wait_for(barrier.wait(), 20)
             return self.verdicts
 
     members = tuple(Member(Fixed(), Meets([YES])) for _ in range(2))

@@ -50,7 +50,7 @@ def test_a_pattern_that_would_unroll_to_gigabytes_is_refused(pattern: str) -> No
 
 @pytest.mark.parametrize("pattern", ["(a+)+$", "(a|aa)+$", "^(([a-z])+.)+[A-Z]([a-z])+$"])
 async def test_a_catastrophe_times_out_while_the_loop_lives(pattern: str, resources: Resources) -> None:
-    task = asyncio.create_task(judge(resources, "a" * 5000 + "b", "aaa", pattern=pattern, timeout_s=0.3))
+    task = asyncio.create_task(judge(resources, "a" * 5000 + "b", "aaa", pattern=pattern, timeout_s=1))
     longest, last = 0.0, time.monotonic()
     while not task.done():
         await asyncio.sleep(0.005)
@@ -58,4 +58,4 @@ async def test_a_catastrophe_times_out_while_the_loop_lives(pattern: str, resour
     slow, quick = task.result()
     assert (slow.score, slow.status) == (None, "timeout")
     assert quick.status == "ok"
-    assert longest < 0.25
+    assert longest < 0.8

@@ -51,7 +51,7 @@ async def test_both_die_and_come_back(upstream: MakeUpstream, engine_of: MakeEng
     began = time.monotonic()
     with pytest.raises(Overloaded, match=f"{fleet[0].url}, {fleet[1].url}") as caught:
         await samples(engine, prompt(1), Sampling(max_tokens=3))
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 3
     assert caught.value.retry_after > 0
     assert isinstance(engine.failure, Overloaded)
     fleet[1].start()
@@ -61,7 +61,7 @@ async def test_both_die_and_come_back(upstream: MakeUpstream, engine_of: MakeEng
 
 
 async def until_up(engine: Engine) -> None:
-    async with asyncio.timeout(6):
+    async with asyncio.timeout(20):
         while engine.failure is not None:
             await asyncio.sleep(0.05)
 
@@ -106,7 +106,7 @@ async def test_one_that_was_down_at_the_start_joins(upstream: MakeUpstream, engi
     engine = engine_of(up, late)
     assert engine.failure is None
     late.start()
-    async with asyncio.timeout(8):
+    async with asyncio.timeout(20):
         number = 0
         while not late.asked:
             await samples(engine, prompt(number), Sampling(max_tokens=1))
