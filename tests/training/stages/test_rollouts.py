@@ -195,15 +195,15 @@ def test_a_killed_run_of_a_model_in_this_process_goes_on(tmp_path: Path) -> None
     fields: dict[str, Any] = {
         "name": "tiny-rollouts",
         "engine": {"model": "tiny"},
-        "task": {"name": "word_problems", "count": 40},
+        "task": {"name": "word_problems", "count": 20},
         "num_generations": 4,
-        "concurrency": 16,
-        "max_completion_length": 64,
+        "concurrency": 8,
+        "max_completion_length": 32,
         "verifier": "calculator",
     }
     data = tmp_path / "killed" / "data.jsonl"
     process = started("rollouts", fields | {"output_dir": tmp_path / "killed"}, tmp_path)
-    while whole_lines([data]) < 10:
+    while whole_lines([data]) < 4:
         assert process.poll() is None
         time.sleep(0.005)
     process.kill()
