@@ -1,11 +1,13 @@
 import json
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import yaml
 from pydantic import ValidationError
 
 from deliberate.engines.errors import InvalidRequest
@@ -245,3 +247,10 @@ def test_a_killed_run_goes_on_to_the_same_weights(configured: Callable[..., PRMC
     assert {**again.metrics, "train_seconds": 0} == {**whole.metrics, "train_seconds": 0}
     metrics = [json.loads(line)["step"] for line in (broken.output_dir / "metrics.jsonl").read_text().splitlines()]
     assert metrics == list(range(2, 31, 2))
+
+
+def test_the_page_shows_a_configuration_that_is_one() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "training-reward-models.md").read_text(encoding="utf-8")
+    ((block),) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    config = PRMConfig.model_validate(yaml.safe_load(block))
+    assert (config.form, config.layout, config.step_separator) == ("marks", "math_shepherd", "\n")
