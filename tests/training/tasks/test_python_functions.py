@@ -16,8 +16,9 @@ from deliberate.search.strategies.best_of_n import BestOfN
 from deliberate.search.strategies.majority_vote import MajorityVote
 from deliberate.training.rewards import VerifierReward
 from deliberate.training.tasks import Problem, Spec, as_question, load_task
+from deliberate.training.tasks._python_composition import Composition, Step
 from deliberate.training.tasks._python_operations import OPERATIONS, VAGUE
-from deliberate.training.tasks.python_functions import GIVEN, HIDDEN, Composition, Step
+from deliberate.training.tasks.python_functions import GIVEN, HIDDEN
 from deliberate.verifiers.protocol import Resources
 from deliberate.verifiers.sandbox.sandbox import Sandbox
 from deliberate.verifiers.workers import WorkerPool
