@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 
 _BLOCK = 512
+_CHUNK = 1 << 16
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -38,16 +39,27 @@ def _tree(process: int) -> Iterator[int]:
         current = pending.pop()
         yield current
         try:
-            for thread in os.listdir(f"/proc/{current}/task"):
-                with open(f"/proc/{current}/task/{thread}/children") as file:
-                    pending += map(int, file.read().split())
+            threads = os.listdir(f"/proc/{current}/task")
         except OSError:  # It ended.
             continue
+        for thread in threads:
+            pending += map(int, _content(f"/proc/{current}/task/{thread}/children").split())
 
 
 def _resident(process: int) -> int:
+    sizes = _content(f"/proc/{process}/statm").split()
+    return int(sizes[1]) * _PAGE if sizes else 0
+
+
+def _content(path: str) -> bytes:
+    """Of a file on a process; nothing where that has ended. By the plainest calls: boxes are looked at all the time."""
     try:
-        with open(f"/proc/{process}/statm") as file:
-            return int(file.read().split()[1]) * _PAGE
-    except (OSError, IndexError):  # It ended.
-        return 0
+        file = os.open(path, os.O_RDONLY)
+    except OSError:
+        return b""
+    try:
+        return b"".join(iter(lambda: os.read(file, _CHUNK), b""))
+    except OSError:
+        return b""
+    finally:
+        os.close(file)

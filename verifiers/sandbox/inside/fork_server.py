@@ -24,9 +24,9 @@ import seccomp
 from statuses import exit_status
 
 # Not threading, nor what imports it, such as asyncio: each fork would cost half a millisecond more. Nor random, which
-# seeds itself anew in every child, nor hashlib, for the size of its library.
-_PRELOAD = """abc array ast base64 bisect cmath collections contextlib copy dataclasses datetime decimal enum fractions
-functools heapq io itertools json math numbers operator pathlib re string struct textwrap time traceback typing"""
+# seeds itself anew in every child; nor what is large and seldom used, such as hashlib, decimal and pathlib.
+_PRELOAD = """abc array ast base64 bisect cmath collections contextlib copy dataclasses datetime enum functools heapq io
+itertools json math numbers operator re string struct textwrap time traceback typing"""
 _LARGEST_MESSAGE = 1 << 16
 _CHANNEL = 3
 _SUBREAPER = 36
