@@ -1,1 +1,1 @@
-"""Models that learn: loading and keeping them, what they think of completions, and sampling from them as they are."""
+"""Models that learn: loading and keeping them, and what they think of completions."""

@@ -9,12 +9,11 @@ from transformers import AutoModelForCausalLM
 
 from deliberate.engines import transformers as embedded
 from deliberate.engines.errors import InvalidRequest
-from deliberate.engines.protocol import Sampling
+from deliberate.engines.protocol import Prompt, Sampling
 from deliberate.training.policies import logps
 from deliberate.training.policies.config import LoraOptions, TrainedConfig
 from deliberate.training.policies.logps import TokenBatch, completion_logps
 from deliberate.training.policies.network import TrainableNetwork, load_language_model
-from deliberate.training.policies.sampler import Sampler
 from tests.engines.tiny_models import make_model
 
 CPU = torch.device("cpu")
@@ -107,32 +106,17 @@ def test_only_adapters_learn_and_the_model_below_is_the_reference(folder: Path) 
 
 
 @pytest.mark.parametrize("lora", [None, LoraOptions(r=4)])
-def test_the_sampler_goes_on_with_the_policys_weights(folder: Path, lora: LoraOptions | None) -> None:
+async def test_an_engine_samples_from_the_policy_as_it_is(folder: Path, lora: LoraOptions | None) -> None:
     trained = changed(network(folder, lora=lora))
-    prompts = [[5, 6, 7], [8, 9]]
-    sampling = Sampling(max_tokens=12)
-    with Sampler(embedded.load(str(folder))) as sampler:
-        old = sampler.sample(prompts, 2, sampling, seeds=[3, 4])
-        sampler.load_weights(trained.weights())
-        new = sampler.sample(prompts, 2, sampling, seeds=[3, 4])
-        again = sampler.sample(prompts, 2, sampling, seeds=[3, 4])
-    assert new == again
-    assert new != old
-    flat = [(prompt, sample) for prompt, group in zip(prompts, new, strict=True) for sample in group]
-    tokens = TokenBatch.of([p for p, _ in flat], [s.token_ids for _, s in flat], 256, CPU)
-    mine = completion_logps(trained.model, tokens).logps
-    for row, (_, sample) in enumerate(flat):
-        got = torch.tensor(sample.logprobs)
-        assert torch.allclose(mine[row, : len(got)], got, atol=1e-4), "the engine drew from other weights"
-
-
-def test_weights_of_another_model_are_refused_and_change_nothing(folder: Path, tmp_path: Path) -> None:
-    other = network(make_model(tmp_path, "qwen3"))
-    with Sampler(embedded.load(str(folder))) as sampler:
-        before = sampler.sample([[5, 6]], 1, Sampling(max_tokens=5), seeds=[0])
-        with pytest.raises(InvalidRequest, match="of another model"):
-            sampler.load_weights(other.weights())
-        assert sampler.sample([[5, 6]], 1, Sampling(max_tokens=5), seeds=[0]) == before
+    engine = embedded.load(str(folder))
+    await engine.load_weights(trained.weights())
+    tokens, told = list[int](), list[float]()
+    async for delta in engine.generate(Prompt((5, 6, 7)), Sampling(max_tokens=12, seed=3)):
+        tokens += delta.token_ids
+        told += delta.logprobs
+    await engine.close()
+    mine = completion_logps(trained.model, TokenBatch.of([[5, 6, 7]], [tokens], 256, CPU)).logps[0]
+    assert torch.allclose(mine, torch.tensor(told), atol=1e-4), "the engine drew from other weights"
 
 
 def test_gradient_checkpointing_changes_no_gradient(folder: Path) -> None:
