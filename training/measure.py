@@ -19,7 +19,7 @@ from deliberate.search.recording import RecordingEngine
 from deliberate.search.registry import parse_strategy
 from deliberate.training.reward_models import measures
 from deliberate.training.reward_models.measures import JudgedAnswers
-from deliberate.training.tasks import Problem, Task, as_question
+from deliberate.training.tasks import Problem, as_question
 from deliberate.verifiers.protocol import Resources
 from deliberate.verifiers.workers import WorkerPool
 
@@ -41,7 +41,7 @@ class Measured:
 
 
 async def measure_pair(
-    policy: Path, verifier: Path, task: Task, problems: Sequence[Problem], *, n: int, temperature: float, seed: int
+    policy: Path, verifier: Path, problems: Sequence[Problem], *, n: int, temperature: float, seed: int
 ) -> tuple[Measured, Measured]:
     """Policy with verifier, then the verifier alone; `n` samples of each problem, drawn once for all strategies."""
     sampling = Sampling(temperature=temperature, max_tokens=_MAX_TOKENS, seed=seed)

@@ -116,10 +116,9 @@ def measure_tiny(models: Path, *, problems: int = 500, seed: int = 0) -> tuple[A
         The artifacts of policy and verifier.
     """
     hide_progress_bars()
-    task = load_task(TASK)
-    held_out = list(task.problems("test", seed, problems))
+    held_out = list(load_task(TASK).problems("test", seed, problems))
     together, alone = asyncio.run(
-        measure_pair(models / POLICY, models / VERIFIER, task, held_out, n=SAMPLES, temperature=TEMPERATURE, seed=seed)
+        measure_pair(models / POLICY, models / VERIFIER, held_out, n=SAMPLES, temperature=TEMPERATURE, seed=seed)
     )
     measured_on = (
         f"On {problems} held-out problems (test split, seed {seed}, 2 to 7 steps), sampled at temperature "
