@@ -94,10 +94,11 @@ def test_monte_carlo_labels_every_step_of_the_rollouts(fields: dict[str, Any], t
         run(PRMLabelsConfig.model_validate(fields | {"method": "binary_search"}))
 
 
-def test_bisection_costs_less_and_labels_do_not_depend_on_what_runs_beside(
-    fields: dict[str, Any], tmp_path: Path
+@pytest.mark.parametrize("method", ["binary_search", "sequential"])
+def test_first_errors_cost_less_and_labels_do_not_depend_on_what_runs_beside(
+    method: str, fields: dict[str, Any], tmp_path: Path
 ) -> None:
-    config = {"method": "binary_search"}
+    config = {"method": method}
     artifact = run(PRMLabelsConfig.model_validate(fields | config))
     found = rows(tmp_path / "out")
     assert len(found) == 8 and agreement(found) >= 0.75
