@@ -1,19 +1,22 @@
-"""The three forms of a model that judges: a head over states, marks that it says next, a log-ratio to its start."""
+"""The three forms of a model that judges: a head over states, marks that it says next, a log-ratio to a reference."""
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
+from deliberate.engines.errors import InvalidRequest
+from deliberate.engines.huggingface import HuggingFaceTokenizer
 from deliberate.training.objectives.masking import filled
 from deliberate.training.objectives.step_rewards import mark_logits
 from deliberate.training.policies.config import PolicyConfig
 from deliberate.training.policies.logps import autocast, last_hidden, output_logits
-from deliberate.training.policies.network import TrainableNetwork, load_policy
+from deliberate.training.policies.network import TrainableNetwork, load_language_model, load_policy
 from deliberate.training.policies.scalar_head import HEAD, ScalarHead
 from deliberate.training.reward_models.chains import ChainBatch
+from deliberate.verifiers.chains import same_vocabulary
 
 
 class Judge(Protocol):
@@ -119,12 +122,18 @@ class MarksJudge(_LanguageJudge):
 
 
 class ImplicitJudge(_LanguageJudge):
-    """beta times the log-ratio to the model it began as, of all tokens of the answer up to the place (Yuan 2024)."""
+    """beta times the log-ratio to a reference, of all tokens of the answer up to the place (Yuan 2024)."""
 
-    def __init__(self, config: PolicyConfig, beta: float) -> None:
-        """Raises InvalidRequest."""
+    def __init__(self, config: PolicyConfig, beta: float, reference: str | None = None) -> None:
+        """`reference` is a model of the same vocabulary, None the one that it begins as. Raises InvalidRequest."""
         super().__init__(load_policy(config), config.bf16)
-        self._reference = None if self._network.has_adapters else self._network.frozen()
+        self._reference: Any = None
+        if reference is not None:
+            _check_same_vocabulary(config.model_name_or_path, reference)
+            model: Any = load_language_model(reference)
+            self._reference = model.to(self.device).eval().requires_grad_(False)
+        elif not self._network.has_adapters:
+            self._reference = self._network.frozen().model
         self._beta = beta
 
     def read(self, batch: ChainBatch, *, learning: bool = True) -> tuple[Tensor, Tensor]:
@@ -143,9 +152,18 @@ class ImplicitJudge(_LanguageJudge):
                 before, following = _answers(self._hidden(batch.input_ids, False), batch)
                 return _logps(self._logits(before), following)
         with autocast(self.device, self._bf16):
-            before, following = _answers(last_hidden(self._reference.model, batch.input_ids), batch)
-            logits = output_logits(self._reference.model, before)
+            before, following = _answers(last_hidden(self._reference, batch.input_ids), batch)
+            logits = output_logits(self._reference, before)
         return _logps(logits.float(), following)
+
+
+def _check_same_vocabulary(path: str, reference: str) -> None:
+    if not same_vocabulary(HuggingFaceTokenizer(path), HuggingFaceTokenizer(reference)):
+        raise InvalidRequest(
+            f"{reference} has another vocabulary than {path}, so that there is no ratio of the two; take a reference "
+            "with the same tokenizer, or none.",
+            param="reference_model",
+        )
 
 
 def _at(hidden: Tensor, places: Tensor) -> Tensor:

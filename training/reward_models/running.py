@@ -21,13 +21,16 @@ def train(
     report: Reporter,
     prepare: Callable[[], ChainLearner],
     format_name: str | None,
+    *beside: str,
 ) -> Artifact:
     """Train what `prepare` makes to `config.max_steps`, and leave a model folder that the server judges with.
 
-    `format_name` goes into its record. Resumes from the newest checkpoint; a run that had finished returns its
-    artifact. Data are read whole before anything is written.
+    `format_name` goes into its record, and the models `beside` as its parents. Resumes from the newest checkpoint;
+    a run that had finished returns its artifact. Data are read whole before anything is written.
     """
-    parents = {**data_parents(config.datasets), **parent(config.model_name_or_path)}
+    parents = data_parents(config.datasets)
+    for model in (config.model_name_or_path, *beside):
+        parents |= parent(model)
     done = finished(config, stage, parents)
     if done is not None:
         return done

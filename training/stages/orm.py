@@ -5,7 +5,7 @@ within one batch element, as in InstructGPT (Ouyang 2022, arXiv:2203.02155). The
 the verifier `reward_model` serves in the format `orm`.
 """
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from pydantic import Field
@@ -31,8 +31,6 @@ FORMAT = "orm"
 
 class ORMConfig(RewardModelConfig):
     """One run."""
-
-    no_effect: ClassVar[frozenset[str]] = RewardModelConfig.no_effect
 
     loss_type: Literal["pairwise", "pointwise", "within_problem"] = Field(
         default="pairwise",

@@ -2,11 +2,11 @@
 
 `marks`: a language model says + or - after each step (Wang 2023, Math-Shepherd, arXiv:2312.08935). `head`: a token
 classifier is read at the end of each step (Lightman 2023, arXiv:2305.20050). `implicit`: beta times the log-ratio of a
-language model to its start, learned from whole answers (Yuan 2024, arXiv:2412.01981). The first two are served by the
+language model to a reference, learned from whole answers (Yuan 2024, arXiv:2412.01981). The first two are served by the
 verifier `reward_model`, the last by `likelihood` with `ratio`.
 """
 
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 import torch
 from pydantic import Field, model_validator
@@ -40,6 +40,8 @@ _FORMATS: dict[str, tuple[str, ...]] = {
 class PRMConfig(RewardModelConfig):
     """One run."""
 
+    no_effect: ClassVar[frozenset[str]] = RewardModelConfig.no_effect | {"reference_model"}
+
     form: Literal["marks", "head", "implicit"] = Field(default="head", description="What says whether a step is right.")
     format: Literal["math_shepherd", "rlhflow", "chat", "trl"] | None = Field(
         default=None,
@@ -51,6 +53,11 @@ class PRMConfig(RewardModelConfig):
         default="ce", description="Of the implicit form: cross entropy of each answer, or all pairs of a prompt."
     )
     beta: float = Field(default=0.05, gt=0, description="Factor on the log-ratio, in the implicit form.")
+    reference_model: str | None = Field(
+        default=None,
+        description="Model that the log-ratio of the implicit form is to, such as the policy; None: its start. A start "
+        "that knows more than the reference judges well from the first step on.",
+    )
     num_generations: int = Field(
         default=8, gt=1, description="Most answers of a prompt in one batch element, in the implicit form."
     )
@@ -77,7 +84,8 @@ def run(config: PRMConfig, report: Reporter = lambda _: None) -> Artifact:
     """
     torch.set_num_threads(config.num_threads)
     served = None if config.form == "implicit" else config.layout
-    return train(config, STAGE.name, report, lambda: _learner(config), served)
+    beside = () if config.reference_model is None else (config.reference_model,)
+    return train(config, STAGE.name, report, lambda: _learner(config), served, *beside)
 
 
 def _learner(config: PRMConfig) -> ChainLearner:
@@ -112,7 +120,7 @@ def _judge(config: PRMConfig, layouts: Layouts, tokenizer: ChatTokenizer) -> Jud
             labels = 2 if config.layout == "trl" else 1
             return HeadJudge(config.model_name_or_path, config, "token", labels=labels, pad_id=tokenizer.pad_id)
         case "implicit":
-            return ImplicitJudge(config, config.beta)
+            return ImplicitJudge(config, config.beta, config.reference_model)
 
 
 def _loss(config: PRMConfig) -> Loss:

@@ -134,6 +134,21 @@ async def test_the_implicit_form_is_served_as_a_likelihood_ratio(
     assert max(abs(steps[-1] - 0.5) for steps in expected) > 0.01
 
 
+def test_an_implicit_model_may_begin_ahead_of_its_reference(
+    configured: Callable[..., PRMConfig], toy: Path, tmp_path: Path
+) -> None:
+    data = [dataset(rollouts(tmp_path / "rollouts.jsonl"), "rollouts")]
+    ahead = configured(form="implicit", datasets=data, num_generations=4, output_dir=tmp_path / "ahead", max_steps=20)
+    prm.run(ahead)
+    changes = {"form": "implicit", "datasets": data, "num_generations": 4, "eval_datasets": data, "max_steps": 1}
+    begun = {"model_name_or_path": str(ahead.output_dir), "learning_rate": 1e-9}
+    alone, _ = reports(configured(**changes, **begun, output_dir=tmp_path / "alone"))
+    beside, _ = reports(configured(**changes, **begun, reference_model=str(toy)))
+    assert alone.metrics["auc_within"] == pytest.approx(0.5, abs=0.3)
+    assert beside.metrics["auc_within"] > 0.9, "it learned that before"
+    assert {"toy", toy.name} <= set(beside.parents)
+
+
 def test_the_pairwise_implicit_loss_is_dpo(configured: Callable[..., PRMConfig], toy: Path, tmp_path: Path) -> None:
     preference = {"prompt": "How many?", "chosen": "<answer>4</answer>", "rejected": "<answer>5</answer>"}
     source = write_lines(tmp_path / "preference.jsonl", [preference])
