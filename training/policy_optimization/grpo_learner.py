@@ -46,11 +46,13 @@ class GRPOLearner(PolicyLearner):
         learned = self._learned(experience)
         experience = self.recalled(experience, learned, old=config.updates_per_step > 1)
         tokens, content = experience.tokens, experience.content
-        for part in self.passes(step, len(experience.prompts)):
+        passes = list(self.passes(step, len(experience.prompts)))
+        for number, part in enumerate(passes, 1):
             values |= self.learn(experience, part, learned)
-            values["training_seconds"] = time.perf_counter() - start
+            if number == len(passes):
+                values["training_seconds"] = time.perf_counter() - start
             yield Update(values, tokens, content)
-            values, tokens, content, start = {}, 0, b"", time.perf_counter()
+            values, tokens, content = {}, 0, b""
 
     def credited(self, groups: Sequence[ScoredGroup]) -> Experience:
         """With the column `advantages`; without what could not be judged, or is not to be learned from."""

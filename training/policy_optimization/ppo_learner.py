@@ -49,11 +49,13 @@ class PPOLearner(PolicyLearner):
         self.rounds.record.add(step + 1, found.groups, experience.means("advantages").tolist())
         values = {**found.values, **self._foresight(experience)}
         tokens, content = experience.tokens, experience.content
-        for part in self.passes(step, len(experience.prompts)):
+        passes = list(self.passes(step, len(experience.prompts)))
+        for number, part in enumerate(passes, 1):
             values |= self.learn(experience, part)
-            values["training_seconds"] = time.perf_counter() - start
+            if number == len(passes):
+                values["training_seconds"] = time.perf_counter() - start
             yield Update(values, tokens, content)
-            values, tokens, content, start = {}, 0, b"", time.perf_counter()
+            values, tokens, content = {}, 0, b""
 
     def valued(self, groups: Sequence[ScoredGroup]) -> Experience:
         """With the columns `advantages`, `returns` and `values`, and the log-probabilities of the policy as it is."""

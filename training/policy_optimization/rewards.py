@@ -7,7 +7,6 @@ that any other could not decide has no reward. What is undecided is never 0.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from deliberate.engines.huggingface import HuggingFaceTokenizer
 from deliberate.training.policy_optimization.config import RewardOptions, SampledConfig
 from deliberate.training.policy_optimization.explorer import ScoredGroup
 from deliberate.verifiers.chains import Pieces
@@ -30,7 +29,8 @@ class Rewards:
     """How verdicts are read."""
 
     config: SampledConfig
-    tokenizer: HuggingFaceTokenizer
+    pieces: Pieces
+    """The bytes of the policy's tokens."""
     step_separator: str
     """What the policy puts between steps."""
 
@@ -59,11 +59,10 @@ class Rewards:
         return [_sum([(w, scores[i]) for w, scores in deciding]) for i in range(len(group.samples))]
 
     def _steps_by(self, reward: RewardOptions, group: ScoredGroup) -> list[StepRewards]:
-        pieces = Pieces(self.tokenizer)
         separator = reward.step_separator or self.step_separator
         verdicts = group.verdicts[reward.name]
         return [
-            step_rewards(tokens_by_step([pieces[token] for token in sample.token_ids], separator), verdict)
+            step_rewards(tokens_by_step([self.pieces[token] for token in sample.token_ids], separator), verdict)
             for sample, verdict in zip(group.samples, verdicts, strict=True)
         ]
 

@@ -16,6 +16,7 @@ from deliberate.training.policy_optimization.figures import sampling_figures
 from deliberate.training.policy_optimization.prompts import Prompts
 from deliberate.training.policy_optimization.record import Record
 from deliberate.training.policy_optimization.rewards import Rewards
+from deliberate.verifiers.chains import Pieces
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ class Rounds:
             self._explorer = stack.enter_context(Explorer(config, tokenizer))
             self._explorer.check(self._prompts.known)
             self._stack = stack.pop_all()
-        self.rewards = Rewards(config, self._explorer.tokenizer, self._explorer.resources.step_separator)
+        self.rewards = Rewards(config, Pieces(self._explorer.tokenizer), self._explorer.resources.step_separator)
         self.record = Record(config.output_dir, self.rewards)
         self._stack.callback(self.record.close)
 

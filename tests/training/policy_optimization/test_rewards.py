@@ -10,6 +10,7 @@ from deliberate.engines.protocol import Finish, Sample
 from deliberate.training.datasets.rows import Row
 from deliberate.training.policy_optimization.explorer import ScoredGroup
 from deliberate.training.policy_optimization.rewards import Rewards
+from deliberate.verifiers.chains import Pieces
 from deliberate.verifiers.protocol import Verdict
 from tests.training.policy_optimization.toy_policies import grpo_config
 
@@ -29,7 +30,7 @@ def scored(*scores: float | None) -> list[Verdict]:
 def rewards(policy: Path, problems: Path, tmp_path: Path) -> Rewards:
     named: list[Any] = [{"name": "right"}, {"name": "short"}]
     config = grpo_config(policy, problems, tmp_path, rewards=named, reward_weights=[1, 0.5])
-    return Rewards(config, Tokens(), "\n")  # pyright: ignore[reportArgumentType]
+    return Rewards(config, Pieces(Tokens()), "\n")  # pyright: ignore[reportArgumentType]
 
 
 class Tokens:
