@@ -1,7 +1,8 @@
 """How much of the engine's own speed is left when the stage `rollouts` samples, scores and writes?
 
 In one process the engine alone and the stage take turns on fresh problems of a task, with the same completions in
-flight, so that the ratio holds on a noisy machine: `python -m deliberate.bench.rollouts [MODEL]`.
+flight, so that the ratio holds on a noisy machine: `python -m deliberate.bench.rollouts [MODEL]`. Where the machine is
+busy with other work, the ratio of tokens per CPU second of this process tells more; verifiers work in others.
 """
 
 import asyncio
@@ -10,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Annotated, Any
@@ -26,6 +28,32 @@ from deliberate.training.sampling.engines import EngineConfig, open_engine
 from deliberate.training.sampling.lending import lent_resources
 from deliberate.training.sampling.scoring import Scoring
 from deliberate.training.stages.rollouts import RolloutsConfig, Work
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """Tokens, and the seconds that they took: by the clock, and of this process's CPU time."""
+
+    seconds: float
+    cpu_seconds: float
+    tokens: int = 0
+
+    @classmethod
+    def begin(cls) -> "Turn":
+        """Now."""
+        return cls(time.perf_counter(), time.process_time())
+
+    def ended(self, tokens: int) -> "Turn":
+        """Since it began."""
+        return Turn(time.perf_counter() - self.seconds, time.process_time() - self.cpu_seconds, tokens)
+
+    @property
+    def rate(self) -> float:
+        return self.tokens / self.seconds
+
+    @property
+    def cpu_rate(self) -> float:
+        return self.tokens / self.cpu_seconds
 
 
 def config_of(model: str, problems: int, n: int, concurrency: int) -> RolloutsConfig:
@@ -63,35 +91,35 @@ async def engine_alone(engine: Engine, config: RolloutsConfig, rows: Sequence[Ro
 async def measure(config: RolloutsConfig, rounds: int) -> dict[str, Any]:
     """Tokens per second of both sides, and the ratio of neighbours in time."""
     engine = await asyncio.to_thread(open_engine, config.engine, config.concurrency)
-    rates: dict[str, list[float]] = {"engine": [], "rollouts": []}
+    alone_turns, stage_turns = list[Turn](), list[Turn]()
     async with lent_resources(engine, config.engine) as resources:
 
         async def alone(turn: int) -> float:
-            rows, start = problems_of(config, 2 * turn), time.perf_counter()
-            tokens = await engine_alone(engine, config, rows)
-            rates["engine"].append(tokens / (time.perf_counter() - start))
-            return time.perf_counter() - start
+            rows, start = problems_of(config, 2 * turn), Turn.begin()
+            alone_turns.append(start.ended(await engine_alone(engine, config, rows)))
+            return alone_turns[-1].seconds
 
         async def stage(turn: int) -> float:
-            rows, start = problems_of(config, 2 * turn + 1), time.perf_counter()
+            rows, start = problems_of(config, 2 * turn + 1), Turn.begin()
             with tempfile.TemporaryDirectory() as folder:
                 book = Book(Path(folder), rows, lambda _: None, logging_steps=config.logging_steps)
                 with closing(book):
                     await Work(config, engine, resources, Scoring(None, {}), book).all()
                     book.finish()
-            rates["rollouts"].append(book.totals.completion_tokens / (time.perf_counter() - start))
-            return time.perf_counter() - start
+            stage_turns.append(start.ended(book.totals.completion_tokens))
+            return stage_turns[-1].seconds
 
         await taking_turns(rounds, [alone, stage], "engine and stage")
     await engine.close()
-    pairs = list(zip(rates["rollouts"], rates["engine"], strict=True))[1:]
-    ratios = [ours / alone for ours, alone in pairs]
+    pairs = list(zip(stage_turns, alone_turns, strict=True))[1:]
     return {
-        "engine_tokens_per_second": median(alone for _, alone in pairs),
-        "rollouts_tokens_per_second": median(ours for ours, _ in pairs),
-        "ratio": median(ratios),
-        "ratios": ratios,
-        "problems": config.task and config.task.count,
+        "engine_tokens_per_second": median(alone.rate for _, alone in pairs),
+        "rollouts_tokens_per_second": median(ours.rate for ours, _ in pairs),
+        "ratio": median(ours.rate / alone.rate for ours, alone in pairs),
+        "ratios": [ours.rate / alone.rate for ours, alone in pairs],
+        "cpu_ratio": median(ours.cpu_rate / alone.cpu_rate for ours, alone in pairs),
+        "cpu_ratios": [ours.cpu_rate / alone.cpu_rate for ours, alone in pairs],
+        "problems": len(problems_of(config, 0)),
         "num_generations": config.num_generations,
         "concurrency": config.concurrency,
     }
@@ -109,7 +137,8 @@ def main(
     results = asyncio.run(measure(config_of(model, problems, n, concurrency), rounds))
     typer.echo(
         f"engine alone {results['engine_tokens_per_second']:.0f} tokens/s, rollouts with scores "
-        f"{results['rollouts_tokens_per_second']:.0f}: {results['ratio']:.2f} of it"
+        f"{results['rollouts_tokens_per_second']:.0f}: {results['ratio']:.2f} of it, and {results['cpu_ratio']:.2f} of "
+        "its tokens per CPU second"
     )
     if save is not None:
         save.parent.mkdir(parents=True, exist_ok=True)

@@ -77,8 +77,11 @@ HOW_IT_SAMPLES = frozenset({"skip_refused", "concurrency", "max_retries", "retry
 
 
 def without_how_models_run(config: dict[str, Any]) -> dict[str, Any]:
-    """The configuration without what is the machine's."""
-    models = {name: config[name] for name in ("engine", "verifier_model") if config[name] is not None}
-    return config | {
-        name: {key: value for key, value in model.items() if key not in HOW_IT_RUNS} for name, model in models.items()
-    }
+    """The configuration without what is the machine's; models in this process are known by their weights instead."""
+    return config | {name: _said_by(config[name]) for name in ("engine", "verifier_model") if config[name] is not None}
+
+
+def _said_by(model: dict[str, Any]) -> dict[str, Any]:
+    """What decides what the model says, beside its weights."""
+    place = HOW_IT_RUNS if model["base_url"] is not None else HOW_IT_RUNS | {"model"}
+    return {name: value for name, value in model.items() if name not in place}

@@ -12,6 +12,7 @@ import pytest
 
 from deliberate.engines.errors import DeliberateError, InvalidRequest, UpstreamFailed
 from deliberate.engines.scripted import ByteTokenizer
+from deliberate.models import bundled
 from deliberate.training.artifact import Artifact
 from deliberate.training.datasets import DatasetConfig, RolloutRow, read_dataset
 from deliberate.training.recording.metrics import Report
@@ -133,16 +134,12 @@ def test_a_task_and_a_model_in_this_process(tmp_path: Path) -> None:
     assert all(len(sample.token_ids or ()) == 24 for sample in cut)
     assert {sample.score for sample in samples} <= {0.0, 0.25, 0.75, 1.0}
     assert artifact.task == "word_problems"
-    assert artifact.parents == {"tiny": Artifact.load(_bundled()).weights_hash}
+    assert artifact.parents == {"tiny": Artifact.load(bundled("tiny")).weights_hash}
     assert list((tmp_path / "out").glob("events.out.tfevents.*"))
-    again = RolloutsConfig.model_validate(fields | {"output_dir": tmp_path / "again", "concurrency": 4})
-    assert run(again).data_hash == artifact.data_hash, "how much is in flight changes nothing"
-
-
-def _bundled() -> Path:
-    from deliberate.models import bundled
-
-    return bundled("tiny")
+    elsewhere = {"output_dir": tmp_path / "again", "concurrency": 4, "engine": {"model": str(bundled("tiny"))}}
+    again = run(RolloutsConfig.model_validate(fields | elsewhere))
+    assert again.data_hash == artifact.data_hash, "how much is in flight changes nothing"
+    assert again.config == artifact.config, "nor does where the model lies"
 
 
 @pytest.mark.timeout(400)
