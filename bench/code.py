@@ -1,7 +1,8 @@
 """How many verdicts on tiny Python programs the verifier `code` gives in a second, and how many fresh interpreters do.
 
 Both run the same programs on the same tests in boxes of the same tier, in turns, so that what else the machine does
-weighs on both. Verdicts on tests as source take two processes each.
+weighs on both; a fresh interpreter starts with the same options as a warm one. Verdicts on tests as source take two
+processes each.
 """
 
 import asyncio
