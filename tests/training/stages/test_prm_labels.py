@@ -3,7 +3,6 @@
 import json
 import random
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,7 @@ TASK = load_task("word_problems")
 CHECKER = step_checker(TASK)
 PROBLEMS = {problem.id: problem for problem in TASK.problems("test", 0, 4, [2, 3])}
 
-Label = Callable[..., Artifact]
+pytestmark = pytest.mark.timeout(400)
 
 
 def rollout(problem: Problem) -> dict[str, Any]:
@@ -104,7 +103,7 @@ def test_first_errors_cost_less_and_labels_do_not_depend_on_what_runs_beside(
     assert len(found) == 8 and agreement(found) >= 0.75
     steps = sum(len(row.steps) for row in found)
     assert artifact.metrics["completions"] < 4 * steps / 2
-    alone = run(PRMLabelsConfig.model_validate(fields | config | {"output_dir": tmp_path / "alone", "concurrency": 1}))
+    alone = run(PRMLabelsConfig.model_validate(fields | config | {"output_dir": tmp_path / "alone", "concurrency": 4}))
     assert alone.data_hash == artifact.data_hash
 
 
@@ -131,7 +130,6 @@ def test_exact_labels_are_the_tasks(fields: dict[str, Any], tmp_path: Path) -> N
     assert any(first_error(row.labels) is not None for row in found)
 
 
-@pytest.mark.timeout(400)
 def test_kill_9_at_random_moments_changes_nothing(fields: dict[str, Any], tmp_path: Path) -> None:
     config = {key: value for key, value in fields.items() if key != "datasets"}
     config |= {"method": "monte_carlo", "num_completions": 2, "num_generations": 2, "concurrency": 8}
