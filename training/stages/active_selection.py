@@ -136,7 +136,11 @@ async def _judged(row: RolloutRow, scoring: Scoring, resources: Resources) -> li
 
 def _decided(row: RolloutRow) -> list[Sample]:
     """Answers that are known to be right or wrong, each text once."""
-    return list({sample.text: sample for sample in reversed(row.samples) if sample.score is not None}.values())[::-1]
+    answers: dict[str, Sample] = {}
+    for sample in row.samples:
+        if sample.score is not None:
+            answers.setdefault(sample.text, sample)
+    return list(answers.values())
 
 
 def _artifact(config: ActiveSelectionConfig, known: dict[str, str], book: Book) -> Artifact:

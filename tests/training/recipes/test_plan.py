@@ -225,6 +225,14 @@ def test_bundled_recipes_fit_their_stages(name: str, tmp_path: Path) -> None:
         assert set(link.uses) <= set(folders[:number]), "each stage uses those before it"
 
 
+def test_the_recipe_of_the_documentation_can_be_laid_out(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[3] / "docs" / "recipes.md").read_text(encoding="utf-8")
+    (tmp_path / "recipe.yaml").write_text(text.partition("```yaml\n")[2].partition("```")[0], encoding="utf-8")
+    plan = read_plan(tmp_path / "recipe.yaml", smoke=True)
+    assert [link.folder for link in plan.chain.links][::3] == ["01-sample-1", "04-sample-2"]
+    assert plan.folder == Path("runs/improve-smoke")
+
+
 def test_unknown_recipes_name_the_known(tmp_path: Path) -> None:
     with pytest.raises(UnknownName, match=r"Unknown recipe 'r2'; known: distillation, .*r1_zero"):
         find_recipe("r2")
