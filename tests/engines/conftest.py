@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     from deliberate.engines.vllm.engine import VllmEngine
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What closes the vLLM that tests share comes last: then it starts once."""
+    items.sort(key=lambda item: item.name == "test_a_closed_engine_says_so[vllm]")
+
+
 @pytest.fixture(scope="session")
 def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random Qwen2 model over bytes."""
