@@ -13,6 +13,9 @@ from deliberate.training.datasets.rows import Row
 from deliberate.training.datasets.sources import BadData
 from deliberate.training.tasks import Split, load_task
 
+_SYSTEM = ("system", "developer")
+"""Roles of what opens a conversation."""
+
 
 class TaskConfig(BaseModel):
     """Problems that a task makes."""
@@ -38,7 +41,7 @@ def read_problems(datasets: Sequence[DatasetConfig], task: TaskConfig | None) ->
 
 def instructed(row: Row, system_prompt: str | None) -> Row:
     """The row with its conversation opened by the system prompt, where it has none of its own."""
-    if system_prompt is None or any(message.get("role") == "system" for message in row.prompt):
+    if system_prompt is None or any(message.get("role") in _SYSTEM for message in row.prompt):
         return row
     return replace(row, prompt=({"role": "system", "content": system_prompt}, *row.prompt))
 

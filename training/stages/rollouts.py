@@ -153,6 +153,8 @@ def _scored(sample: Drawn, verdict: Verdict | None) -> Sample:
 
 
 def _artifact(config: RolloutsConfig, known: Mapping[str, str], book: Book) -> Artifact:
+    found = book.totals.metrics()
+    lost = config.num_generations * found["problems"] - found["completions"]
     return Artifact(
         name=config.name,
         stage=NAME,
@@ -163,7 +165,7 @@ def _artifact(config: RolloutsConfig, known: Mapping[str, str], book: Book) -> A
         data_hash=data_hash(book.folder / DATA),
         weights_hash="",
         parents=dict(known),
-        metrics={**book.totals.metrics(), "refused": book.refused, "seconds": round(book.seconds)},
+        metrics={**found, "lost": lost, "refused": book.refused, "seconds": round(book.seconds)},
         versions=library_versions(),
     )
 

@@ -360,10 +360,26 @@ def test_a_busy_vendor_is_asked_again(
     vendor = upstream(faults=faults * 10)
     artifact = run(config(vendor.url, *sums(1)))
     assert not vendor.faults
+    assert artifact.metrics["lost"] == 0
     (row,) = rows_of(tmp_path / "out")
     assert {sample.text for sample in row.samples} == {"<think>0 + 0 = 0</think><answer>0</answer>"}
     assert len(row.samples) == 4
     assert artifact.metrics["refused"] == 0
+
+
+def test_completions_that_stay_lost_are_counted(
+    upstream: Callable[..., FakeUpstream], config: MakeConfig, tmp_path: Path
+) -> None:
+    unlucky: set[int] = set()
+
+    def broken(body: Mapping[str, Any]) -> Fault | None:
+        unlucky.update([body["seed"]] if not unlucky else [])
+        return Fault(status=500) if body["seed"] in unlucky else None
+
+    artifact = run(config(upstream(fault_of=broken).url, *sums(1), max_retries=1))
+    (row,) = rows_of(tmp_path / "out")
+    assert len(row.samples) == 3
+    assert artifact.metrics["lost"] == 1
 
 
 def test_a_vendor_that_is_gone_stops_the_run_which_then_goes_on(
