@@ -112,6 +112,8 @@ def _with_adapters(model: PreTrainedModel, lora: LoraOptions) -> Any:
 
     targets = lora.target_modules if isinstance(lora.target_modules, str) else list(lora.target_modules)
     options = lora.model_dump(exclude={"target_modules"})
+    if hasattr(model, "score"):  # A classifier's head is new and learns as a whole.
+        return get_peft_model(model, LoraConfig(**options, target_modules=targets, exclude_modules=["score"]))
     return get_peft_model(model, LoraConfig(**options, target_modules=targets, task_type="CAUSAL_LM"))
 
 

@@ -206,6 +206,23 @@ def test_a_killed_run_goes_on_to_the_same_weights(configured: Callable[..., ORMC
         orm.run(broken.model_copy(update={"seed": 1}))
 
 
+def test_adapters_learn_with_a_whole_head(configured: Callable[..., ORMConfig], toy: Path) -> None:
+    config = configured(lora={"r": 2, "lora_alpha": 4}, save_steps=6)
+    reports(config)
+    after, before = (load_file(folder / "model.safetensors") for folder in (config.output_dir, toy))
+    assert set(after) == {*before, "score.weight"}
+    changed = {name for name, value in before.items() if not torch.equal(value, after[name])}
+    assert changed == {name for name in before if "_proj.weight" in name}
+    torch.manual_seed(config.seed)
+    start = HeadJudge(str(toy), configured(), "sequence").network.model.score.weight
+    assert not torch.equal(after["score.weight"], start)
+
+
+def test_long_chains_are_left_out(configured: Callable[..., ORMConfig]) -> None:
+    with pytest.raises(BadData, match="max_length 12"):
+        orm.run(configured(max_length=12, loss_type="pointwise"))
+
+
 def test_a_model_that_is_none_is_refused(configured: Callable[..., ORMConfig], tmp_path: Path) -> None:
     with pytest.raises(InvalidRequest, match="nowhere"):
         orm.run(configured(model_name_or_path=str(tmp_path / "nowhere")))
