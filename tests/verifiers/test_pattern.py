@@ -51,10 +51,11 @@ def test_a_pattern_that_would_unroll_to_gigabytes_is_refused(pattern: str) -> No
 @pytest.mark.parametrize("pattern", ["(a+)+$", "(a|aa)+$", "^(([a-z])+.)+[A-Z]([a-z])+$"])
 async def test_a_catastrophe_times_out_while_the_loop_lives(pattern: str, resources: Resources) -> None:
     task = asyncio.create_task(judge(resources, "a" * 5000 + "b", "aaa", pattern=pattern, timeout_s=1))
-    longest, last = 0.0, time.monotonic()
+    # By the processor's time of this process, which would read the text if its workers did not.
+    longest, last = 0.0, time.process_time()
     while not task.done():
         await asyncio.sleep(0.005)
-        longest, last = max(longest, time.monotonic() - last), time.monotonic()
+        longest, last = max(longest, time.process_time() - last), time.process_time()
     slow, quick = task.result()
     assert (slow.score, slow.status) == (None, "timeout")
     assert quick.status == "ok"

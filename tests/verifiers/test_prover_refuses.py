@@ -1,5 +1,6 @@
 """What Coq must not take for a proof: each of these claims something false, or not what was asked."""
 
+import re
 import struct
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
@@ -193,7 +194,9 @@ async def test_a_stronger_logic_is_told(sandbox: Sandbox) -> None:
 
 async def test_what_does_not_end_is_refused(sandbox: Sandbox) -> None:
     verdict = await judge(ProverVerifier(Prover(goal="0 = 1", timeout_s=3), sandbox), "let rec f x := f x in f 1.")
-    assert (verdict.status, verdict.passed, verdict.reason) == ("ok", False, "no end after 3 s")
+    assert (verdict.status, verdict.passed) == ("ok", False)
+    # A busy machine looks at it later than after 3 s.
+    assert re.fullmatch(r"no end after \d+ s", verdict.reason)
 
 
 async def test_what_does_not_fit_is_refused(sandbox: Sandbox) -> None:
