@@ -114,6 +114,7 @@ def test_every_problem_is_sampled_and_scored(
     assert len(engine.calls) == asked
 
 
+@pytest.mark.timeout(300)
 def test_a_task_and_a_model_in_this_process(tmp_path: Path) -> None:
     fields = {
         "name": "tiny-rollouts",
