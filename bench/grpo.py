@@ -78,7 +78,7 @@ class Theirs:
 
     def __init__(self, config: GRPOConfig, prompts: Sequence[Any]) -> None:
         try:
-            import trl
+            import trl  # pyright: ignore[reportMissingImports]
             from datasets import Dataset
         except ModuleNotFoundError as error:
             raise typer.BadParameter("TRL is not installed: pip install 'trl>=1.16,<1.17'") from error
