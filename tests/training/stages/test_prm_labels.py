@@ -185,7 +185,7 @@ def test_a_server_that_takes_conversations_only_is_refused(tmp_path: Path) -> No
         ({"method": "binary_search", "budget": 4, "reuse": True}, "does not read budget, reuse"),
         ({"method": "exact"}, "exact labels are the task's; give a task"),
         ({"method": "omega_prm", "verifier": "none"}, "omega_prm needs a verifier"),
-        ({"method": "guess"}, "'monte_carlo', 'binary_search', 'omega_prm' or 'exact'"),
+        ({"method": "guess"}, "'monte_carlo', 'sequential', 'binary_search', 'omega_prm' or 'exact'"),
     ],
 )
 def test_options_that_do_not_fit_are_refused(fields: dict[str, Any], options: dict[str, Any], told: str) -> None:
