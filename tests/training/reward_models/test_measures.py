@@ -1,6 +1,7 @@
 """Figures of verifiers, worked out by hand."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -57,7 +58,7 @@ class Careless:
 
 
 async def test_a_served_verifier_is_measured() -> None:
-    row = {"place": "here:1", "prompt": ({"role": "user", "content": "?"},)}
+    row: dict[str, Any] = {"place": "here:1", "prompt": ({"role": "user", "content": "?"},)}
     samples = (Sample("x\nThe answer is 4", 0.0), Sample("a\nThe answer is 5", 1.0), Sample("b\nThe answer is 4", None))
     answered = [RolloutRow(id="a", samples=samples, **row)]
     labelled = [
