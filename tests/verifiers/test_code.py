@@ -355,3 +355,15 @@ async def test_without_boxes_nothing_is_decided(workers: WorkerPool, problem: Pr
             assert (verdict.status, verdict.score) == ("unavailable", None)
             assert "sandbox" in verdict.reason
     await none.close()
+
+
+async def test_interpreters_that_are_started_for_each_program_say_the_same(problem: Problem, warm: Resources) -> None:
+    sandbox = Sandbox(SandboxConfig(warm=False))
+    fresh = Resources(warm.workers, {}, sandbox=sandbox)
+    programs = [fenced(DOUBLE), fenced("def double(x):\n    return x"), fenced("def double(x)\n    return 2 * x")]
+    for options in ({"entry_point": "double", "tests": CALLS}, {"test_source": "assert double(3) == 6"}):
+        found, expected = [await judged(options, programs, problem, resources) for resources in (fresh, warm)]
+        assert [verdict.score for verdict in found] == [verdict.score for verdict in expected]
+        assert [verdict.score for verdict in found][0] == 1
+        assert [verdict.reason for verdict in found] == [verdict.reason for verdict in expected]
+    await sandbox.close()

@@ -1,4 +1,5 @@
-"""Python without a warm interpreter: a box of its own for each child. For tiers where interpreters cannot fork."""
+"""Python without a warm interpreter: a box of its own for each child. For tier C, where interpreters cannot fork, and
+where nothing is to wait."""
 
 import asyncio
 import socket
@@ -11,9 +12,11 @@ from deliberate.verifiers.sandbox.boxes import Boxes
 from deliberate.verifiers.sandbox.channel import Channel
 from deliberate.verifiers.sandbox.interpreters import Interpreter
 from deliberate.verifiers.sandbox.process import BoxedProcess
-from deliberate.verifiers.sandbox.protocol import Job, Limits, Outcome, SandboxUnavailable
+from deliberate.verifiers.sandbox.protocol import Job, Limits, Outcome, SandboxUnavailable, Tier
 
 _SECONDS_TO_START = 30.0
+_WASI_CHANNEL = 1000
+"""What WebAssembly knows its one socket as, whatever number it has outside."""
 
 
 class FreshPythons:
@@ -24,13 +27,19 @@ class FreshPythons:
         # Boxes of its own: a program may wait here for one that runs another driver.
         self._boxes = Boxes(boxes.builder, boxes.ground, width)
         programs = boxes.builder.programs_inside
+        self._readable = interpreter.folders
         self._command = (interpreter.path, "-EsB", f"{programs}/serve_once.py", driver.stem)
 
     @asynccontextmanager
     async def child(self, limits: Limits, stdio: bool = True) -> AsyncGenerator["FreshChild"]:
         """A fresh child; leaving the context ends it. Raises SandboxUnavailable."""
         ours, theirs = socket.socketpair()
-        job = Job(self._command, limits=replace(limits, seconds=limits.seconds + _SECONDS_TO_START))
+        number = _WASI_CHANNEL if self._boxes.tier is Tier.C else theirs.fileno()
+        job = Job(
+            (*self._command, str(number)),
+            limits=replace(limits, seconds=limits.seconds + _SECONDS_TO_START),
+            readable=self._readable,
+        )
         with ours, theirs:
             async with self._boxes.open(job, (theirs.fileno(),)) as process:
                 theirs.close()

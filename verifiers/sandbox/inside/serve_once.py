@@ -1,8 +1,8 @@
 """A fresh Python interpreter that serves once: what the fork server's children do, where there is no fork.
 
-Called with the name of the driver (a module with `serve(channel)`, beside this one). Its only socket, the channel, has
-number 1000; the first line written there says that the interpreter has started. Imports nothing but the standard
-library and its neighbours.
+Called with the name of the driver (a module with `serve(channel)`, beside this one) and the number of its only
+socket, the channel; the first line written there says that the interpreter has started. Imports nothing but the
+standard library and its neighbours.
 """
 
 import importlib
@@ -11,13 +11,11 @@ import socket
 import sys
 import traceback
 
-_CHANNEL = 1000
 
-
-def main(driver: str) -> int:
+def main(driver: str, number: int) -> int:
     """Serve; the exit status."""
     # A stream: no family says what it really is, and none is asked for.
-    channel = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, fileno=_CHANNEL)
+    channel = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, fileno=number)
     serve = importlib.import_module(driver).serve
     channel.sendall(b"ready\n")
     try:
@@ -32,7 +30,7 @@ def main(driver: str) -> int:
 if __name__ == "__main__":
     code = 1
     try:
-        code = main(sys.argv[1])
+        code = main(sys.argv[1], int(sys.argv[2]))
     finally:
         if sys.exc_info()[0] is not None:
             traceback.print_exc()
