@@ -165,10 +165,8 @@ def start(options: Options, chat_template: Path | None) -> VllmEngine:
 
 def _without_tied(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Each weight once, as in model folders: those that are tied lie in the same memory."""
-    return {
-        name: value.detach().cpu().contiguous()
-        for name, value in {value.data_ptr(): (name, value) for name, value in reversed(weights.items())}.values()
-    }
+    kept = {value.data_ptr(): name for name, value in reversed(list(weights.items()))}
+    return {name: weights[name].detach().cpu().contiguous() for name in kept.values()}
 
 
 def _reading(tokens: Sequence[int], **others: Any) -> Any:

@@ -13,8 +13,13 @@ TASK = load_task("word_problems")
 PROBLEMS = list(TASK.problems("train", 0, 300))
 
 
+def written(problem: Problem) -> str:
+    assert problem.solution is not None
+    return problem.solution
+
+
 def lines(problem: Problem) -> list[str]:
-    return problem.solution.split("\n")[1:-2]
+    return written(problem).split("\n")[1:-2]
 
 
 def numbers(text: str) -> list[str]:
@@ -33,7 +38,7 @@ def followed(problem: Problem) -> bool:
         value = after
     unused = iter(used)
     assert all(number in unused for number in numbers(problem.question))  # Some are words: half, doubles.
-    return value == problem.answer and problem.solution.endswith(f"<answer>{value}</answer>")
+    return value == problem.answer and written(problem).endswith(f"<answer>{value}</answer>")
 
 
 def test_another_start_and_the_same_events() -> None:
@@ -64,13 +69,13 @@ def test_what_comes_out_is_never_held_out() -> None:
     for problem in PROBLEMS:
         for new in (vary_start(problem, random.Random(2)), vary_goal(problem, random.Random(2))):
             if new is not None:
-                assert relabel_goal(new, new.solution, random.Random(0)) == new
-                assert relabel_goal(replace(new, split="test"), new.solution, random.Random(0)) is None
+                assert relabel_goal(new, written(new), random.Random(0)) == new
+                assert relabel_goal(replace(new, split="test"), written(new), random.Random(0)) is None
 
 
 def test_a_right_solution_is_of_its_own_problem() -> None:
     for problem in PROBLEMS:
-        assert relabel_goal(problem, problem.solution, random.Random(0)) == problem
+        assert relabel_goal(problem, written(problem), random.Random(0)) == problem
 
 
 def test_a_wrong_solution_is_the_right_one_of_another_problem() -> None:
