@@ -195,7 +195,10 @@ def test_a_stopped_run_leaves_nothing_that_cannot_be_gone_on_with(tmp_path: Path
     arguments = ["verify", str(path), "--verifier", "calculator", "-o", str(output)]
     told = tmp_path / "told.txt"
     with told.open("wb") as file:
-        process = subprocess.Popen([*COMMAND, *arguments], stderr=file)
+        # What a shell runs in the background ignores interrupts, and so would its children.
+        process = subprocess.Popen(
+            [*COMMAND, *arguments], stderr=file, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
+        )
     deadline = time.monotonic() + 60
     while not (output.exists() and output.stat().st_size > 10_000) and time.monotonic() < deadline:
         time.sleep(0.01)

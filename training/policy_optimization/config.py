@@ -94,6 +94,14 @@ class SampledConfig(PolicyConfig):
         default=None, gt=0, description="Completions that are sampled at once; None leaves it to the engine."
     )
 
+    use_vllm: bool = Field(
+        default=False,
+        description="Sample with vLLM, which takes the weights of each step; else with the embedded engine.",
+    )
+    vllm_arguments: tuple[str, ...] = Field(
+        default=(), description="vLLM's own options, as after `vllm serve MODEL`, such as --gpu-memory-utilization 0.4."
+    )
+
     rewards: tuple[RewardOptions, ...] = Field(default=(OWN,), min_length=1, description="What completions are given.")
     reward_weights: tuple[float, ...] | None = Field(
         default=None, description="Of each of the rewards in the sum; None: 1 each."
@@ -129,6 +137,8 @@ class SampledConfig(PolicyConfig):
                 f"steps_per_generation {self.steps_per_generation} is more than the {self.generation_batch_size} "
                 "completions of generation_batch_size, so that some updates would have none"
             )
+        if self.vllm_arguments and not self.use_vllm:
+            raise ValueError("vllm_arguments are for use_vllm: true")
         if self.reward_weights is not None and len(self.reward_weights) != len(self.rewards):
             raise ValueError(
                 f"{len(self.rewards)} rewards have {len(self.reward_weights)} reward_weights; give each one"

@@ -9,13 +9,12 @@ from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from torch import Tensor
 
 from deliberate.engines.errors import InvalidRequest
 from deliberate.engines.protocol import Conversation, Prompt, Sample
-from deliberate.engines.transformers import TransformersEngine, load
 from deliberate.search.evaluation import question_seed
 from deliberate.training.datasets.rows import Row
 from deliberate.training.datasets.sources import BadData
@@ -27,6 +26,10 @@ from deliberate.training.sampling.groups import Group, Patience
 from deliberate.training.sampling.lending import lent_resources
 from deliberate.training.sampling.scoring import Scoring
 from deliberate.verifiers.protocol import Resources, Verdict
+
+if TYPE_CHECKING:
+    from deliberate.engines.transformers import TransformersEngine
+    from deliberate.engines.vllm.engine import VllmEngine
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +50,7 @@ class Explorer:
         """Raises InvalidRequest for models that cannot be had."""
         self._config = config
         self._tokenizer = tokenizer
-        self._engine: TransformersEngine = load(
-            config.model_name_or_path,
-            dtype=config.sampling_dtype,
-            max_batch=config.sampling_batch_size,
-            threads=config.num_threads,
-        )
+        self._engine = _open(config)
         self.tokenizer = self._engine.tokenizer
         self._stack = AsyncExitStack()
         self._loop = BackgroundLoop("explorer")
@@ -122,6 +120,17 @@ class Explorer:
             for name, of_reward in zip(scorings, found, strict=True)
         }
         return ScoredGroup(row, ids, tuple(samples), verdicts)
+
+
+def _open(config: SampledConfig) -> "TransformersEngine | VllmEngine":
+    path, dtype, batch = config.model_name_or_path, config.sampling_dtype, config.sampling_batch_size
+    if config.use_vllm:
+        from deliberate.engines import vllm
+
+        return vllm.load(path, config.vllm_arguments, dtype=dtype, max_batch=batch)
+    from deliberate.engines import transformers
+
+    return transformers.load(path, dtype=dtype, max_batch=batch, threads=config.num_threads)
 
 
 def _scoring(reward: RewardOptions) -> Scoring:

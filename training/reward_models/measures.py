@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
+from deliberate.training.labelling.agreement import FirstErrors
+
 
 @dataclass(frozen=True, slots=True)
 class JudgedAnswers:
@@ -67,17 +69,15 @@ def first_error(probabilities: Sequence[float], threshold: float = 0.5) -> int |
 def first_error_figures(found: Sequence[int | None], wrong: Sequence[int | None]) -> dict[str, float]:
     """How well first errors are found: `found` and `wrong` are the step for each chain, None for no error.
 
-    `first_error_f1` is the harmonic mean of the shares of wrong chains whose first error was found and of right chains
-    without any (Zheng 2024, ProcessBench, arXiv:2412.06559). Nothing without chains of both kinds.
+    `first_error_f1` is ProcessBench's. Nothing without chains of both kinds.
     """
-    pairs = list(zip(found, wrong, strict=True))
-    on_wrong = [found == step for found, step in pairs if step is not None]
-    on_right = [found is None for found, step in pairs if step is None]
-    if not on_wrong or not on_right:
+    pairs = list(zip(wrong, found, strict=True))
+    try:
+        share = FirstErrors.of(pairs)
+    except ValueError:
         return {}
-    accuracies = fmean(on_wrong), fmean(on_right)
-    f1 = 2 * accuracies[0] * accuracies[1] / sum(accuracies) if sum(accuracies) else 0.0
-    return {"first_error_f1": f1, "accuracy_on_wrong": accuracies[0], "accuracy_on_right": accuracies[1]}
+    return {"first_error_f1": share.f1, "accuracy_on_wrong": share.wrong, "accuracy_on_right": share.right}
+
 
 
 def _share(problems: Sequence[JudgedAnswers], is_right: Callable[[JudgedAnswers], bool]) -> float:

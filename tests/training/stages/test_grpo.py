@@ -16,6 +16,8 @@ from deliberate.training.policy_optimization.grpo_learner import GRPOLearner
 from deliberate.training.policy_optimization.signal import NoSignal
 from deliberate.training.recording.metrics import read_lines
 from deliberate.training.stages import grpo
+from tests.engines.tiny_models import make_model
+from tests.engines.with_vllm import EAGER, HEADS, NEEDS_VLLM, SMALL
 from tests.training.policy_optimization.toy_policies import (
     LETTER,
     PROMPTS,
@@ -175,3 +177,17 @@ def test_wrong_data_is_told_before_anything_is_written(policy: Path, tmp_path: P
     with pytest.raises(BadData, match=rf"problems.jsonl:1 ?.*{message}"):
         grpo.run(grpo_config(policy, problems, tmp_path / "out"))
     assert not (tmp_path / "out").exists()
+
+
+@NEEDS_VLLM
+def test_vllm_samples_with_the_weights_of_each_step(tmp_path: Path) -> None:
+    """What it samples gets better as the policy does."""
+    policy = make_model(tmp_path / "policy", "llama", scale=2.0, **HEADS)
+    problems = make_problems(tmp_path / "problems.jsonl")
+    config = grpo_config(
+        policy, problems, tmp_path / "out", max_steps=10, beta=0.0, use_vllm=True, vllm_arguments=[*SMALL, *EAGER]
+    )
+    grpo.run(config)
+    lines = read_lines(config.output_dir)
+    assert lines[0]["reward"] < 0.6
+    assert lines[-1]["reward"] > lines[0]["reward"] + 0.2
