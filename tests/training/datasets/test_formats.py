@@ -38,7 +38,8 @@ REFERENCE = {"kind": "reference", "answer": "blue"}
 
 
 def test_formats_are_found_by_name() -> None:
-    assert format_names() == ["gsm8k", "humaneval", "math", "math_shepherd", "prm800k", "rollouts", "trl"]
+    names = ["gsm8k", "humaneval", "math", "math_shepherd", "prm800k", "rollouts", "soft_step_labels", "step_labels"]
+    assert format_names() == [*names, "trl"]
 
 
 @needs_data

