@@ -79,7 +79,6 @@ def first_error_figures(found: Sequence[int | None], wrong: Sequence[int | None]
     return {"first_error_f1": share.f1, "accuracy_on_wrong": share.wrong, "accuracy_on_right": share.right}
 
 
-
 def _share(problems: Sequence[JudgedAnswers], is_right: Callable[[JudgedAnswers], bool]) -> float:
     return fmean(map(is_right, problems))
 
