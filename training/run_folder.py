@@ -45,6 +45,36 @@ def finished(config: StageConfig, stage: str, parents: Mapping[str, str] | None 
     return artifact
 
 
+def record(
+    config: StageConfig,
+    stage: str,
+    parents: Mapping[str, str],
+    *,
+    task: str,
+    data_hash: str,
+    metrics: Mapping[str, float],
+    weights_hash: str = "",
+    **served: str | None,
+) -> Artifact:
+    """The record of this run. `served`: what whoever serves the model needs, such as its `format`."""
+    return Artifact.model_validate(
+        {
+            "name": config.name,
+            "stage": stage,
+            "summary": config.summary,
+            "command": config.command,
+            "task": task,
+            "config": config.portable(),
+            "data_hash": data_hash,
+            "weights_hash": weights_hash,
+            "parents": dict(parents),
+            "metrics": dict(metrics),
+            "versions": library_versions(),
+            **served,
+        }
+    )
+
+
 def finish(config: StageConfig, artifact: Artifact) -> Artifact:
     """Leave the record. It is the last thing that a stage writes: a folder that has one is whole."""
     partial = config.output_dir / f"{FILE_NAME}.partial"

@@ -11,7 +11,7 @@ from deliberate.training.policies.hub import ChatTokenizer
 from deliberate.training.policies.network import TrainableNetwork
 from deliberate.training.policy_optimization.config import SampledConfig
 from deliberate.training.policy_optimization.rounds import Rounds
-from deliberate.training.run_folder import library_versions, parent
+from deliberate.training.run_folder import parent, record
 from deliberate.training.sampling.engines import parents as parents_of
 
 
@@ -42,18 +42,14 @@ def finished_policy(
     learner.network.export(folder)
     learner.tokenizer.save(folder)
     measured = learner.rounds.final_accuracy()
-    artifact = Artifact(
-        name=config.name,
-        stage=stage,
-        summary=config.summary,
-        command=config.command,
+    artifact = record(
+        config,
+        stage,
+        parents,
         task=config.task or ", ".join(dataset.source for dataset in config.datasets),
-        config=config.portable(),
         data_hash=progress.data_hash,
         weights_hash=file_hash(folder / "model.safetensors"),
-        parents=dict(parents),
         metrics={**train_metrics(folder, "reward", "completion_length"), **measured},
-        versions=library_versions(),
         step_separator=learner.rounds.rewards.step_separator,
     )
     return finish_training(config, artifact)

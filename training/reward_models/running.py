@@ -12,7 +12,7 @@ from deliberate.training.reward_models.chains import Group
 from deliberate.training.reward_models.config import RewardModelConfig
 from deliberate.training.reward_models.learner import ChainLearner
 from deliberate.training.reward_models.sources import Batches, Blend, GroupSource, Rows, TaskChains
-from deliberate.training.run_folder import finished, identity, library_versions, parent
+from deliberate.training.run_folder import finished, identity, parent, record
 
 
 def train(
@@ -39,18 +39,14 @@ def train(
     folder = config.output_dir
     learner.export(folder)
     ChatTokenizer(config.model_name_or_path).save(folder)
-    artifact = Artifact(
-        name=config.name,
-        stage=stage,
-        summary=config.summary,
-        command=config.command,
+    artifact = record(
+        config,
+        stage,
+        parents,
         task=config.task or "",
-        config=config.portable(),
         data_hash=progress.data_hash,
         weights_hash=file_hash(folder / "model.safetensors"),
-        parents=parents,
         metrics={**train_metrics(folder, "loss", "lm_loss", "accuracy"), **learner.figures()},
-        versions=library_versions(),
         step_separator=config.step_separator,
         format=format_name,
     )

@@ -20,7 +20,7 @@ from deliberate.training.datasets.rows import RolloutRow, Sample
 from deliberate.training.datasets.sources import BadData
 from deliberate.training.datasets.writing import rollout_line
 from deliberate.training.recording.metrics import Reporter
-from deliberate.training.run_folder import finish, finished, library_versions
+from deliberate.training.run_folder import finish, finished, record
 from deliberate.training.sampling.book import Book
 from deliberate.training.sampling.engines import HOW_IT_RUNS, EngineConfig, parents
 from deliberate.training.sampling.lending import lent_resources
@@ -144,18 +144,13 @@ def _decided(row: RolloutRow) -> list[Sample]:
 
 
 def _artifact(config: ActiveSelectionConfig, known: dict[str, str], book: Book) -> Artifact:
-    return Artifact(
-        name=config.name,
-        stage=NAME,
-        summary=config.summary,
-        command=config.command,
+    return record(
+        config,
+        NAME,
+        known,
         task=", ".join(data.source for data in config.datasets),
-        config=config.portable(),
         data_hash=data_hash(book.folder / DATA),
-        weights_hash="",
-        parents=known,
         metrics={**book.totals.metrics(), "seconds": round(book.seconds)},
-        versions=library_versions(),
     )
 
 

@@ -12,7 +12,7 @@ from deliberate.training.artifact import Artifact
 from deliberate.training.data_run import DATA, claimed, data_hash, data_parents
 from deliberate.training.datasets.loading import DatasetConfig
 from deliberate.training.recording.metrics import Reporter
-from deliberate.training.run_folder import finish, finished, library_versions
+from deliberate.training.run_folder import finish, finished, record
 from deliberate.training.sampling.engines import parents
 from deliberate.training.sampling.options import HOW_IT_SAMPLES, RolloutsOptions, without_how_models_run
 from deliberate.training.selection.options import SelectionOptions
@@ -68,23 +68,18 @@ def _artifact(
 ) -> Artifact:
     seconds = sampled["seconds"] + selected["seconds"]
     spent = sampled["completion_tokens"] + sampled["prompt_tokens"]
-    return Artifact(
-        name=config.name,
-        stage=NAME,
-        summary=config.summary,
-        command=config.command,
+    return record(
+        config,
+        NAME,
+        known,
         task=", ".join(data.source for data in config.datasets) if config.task is None else config.task.name,
-        config=config.portable(),
         data_hash=data_hash(config.output_dir / DATA),
-        weights_hash="",
-        parents=dict(known),
         metrics={
             **sampled,
             **selected,
             "tokens_per_completion_kept": round(spent / selected["completions_kept"], 1),
             "seconds": seconds,
         },
-        versions=library_versions(),
     )
 
 

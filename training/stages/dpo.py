@@ -32,7 +32,7 @@ from deliberate.training.policies.logps import TokenBatch
 from deliberate.training.policies.logps import completion_logps as token_logps
 from deliberate.training.policies.network import load_policy
 from deliberate.training.recording.metrics import Reporter
-from deliberate.training.run_folder import finished, identity, library_versions, parent
+from deliberate.training.run_folder import finished, identity, parent, record
 from deliberate.training.stages._protocol import Stage
 
 NAME = "dpo"
@@ -84,18 +84,14 @@ def run(config: DPOConfig, report: Reporter = lambda _: None) -> Artifact:
     learner = _Learner(config, pairs)
     progress = optimize(config, learner, report, run=identity(config, parents))
     learner.export(config.output_dir)
-    artifact = Artifact(
-        name=config.name,
-        stage=NAME,
-        summary=config.summary,
-        command=config.command,
+    artifact = record(
+        config,
+        NAME,
+        parents,
         task=", ".join(data.source for data in config.datasets),
-        config=config.portable(),
         data_hash=progress.data_hash,
         weights_hash=file_hash(config.output_dir / "model.safetensors"),
-        parents=parents,
         metrics=train_metrics(config.output_dir, "loss", "rewards/accuracies", "rewards/margins"),
-        versions=library_versions(),
     )
     return finish_training(config, artifact)
 

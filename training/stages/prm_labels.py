@@ -20,7 +20,7 @@ from deliberate.training.labelling.options import LabelOptions
 from deliberate.training.labelling.totals import LabelTotals
 from deliberate.training.labelling.work import Work
 from deliberate.training.recording.metrics import Reporter
-from deliberate.training.run_folder import finish, finished, library_versions
+from deliberate.training.run_folder import finish, finished, record
 from deliberate.training.sampling.book import Book
 from deliberate.training.sampling.engines import open_engine, parents
 from deliberate.training.sampling.lending import lent_resources
@@ -97,18 +97,13 @@ def _artifact(config: PRMLabelsConfig, known: dict[str, str], book: Book) -> Art
     seconds = round(book.seconds)
     totals = book.totals.metrics()
     rate = {"completions_per_second": round(totals["completions"] / book.seconds, 3)} if book.seconds else {}
-    return Artifact(
-        name=config.name,
-        stage=NAME,
-        summary=config.summary,
-        command=config.command,
+    return record(
+        config,
+        NAME,
+        known,
         task=", ".join(data.source for data in config.datasets) if config.task is None else config.task.name,
-        config=config.portable(),
         data_hash=data_hash(book.folder / DATA),
-        weights_hash="",
-        parents=known,
         metrics={**totals, "refused": book.refused, "seconds": seconds, **rate},
-        versions=library_versions(),
     )
 
 

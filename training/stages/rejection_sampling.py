@@ -20,7 +20,7 @@ from deliberate.training.datasets.rows import RolloutRow
 from deliberate.training.datasets.sources import BadData
 from deliberate.training.datasets.writing import completion_line
 from deliberate.training.recording.metrics import MetricsLog, Reporter
-from deliberate.training.run_folder import finish, finished, library_versions
+from deliberate.training.run_folder import finish, finished, record
 from deliberate.training.selection.candidates import Candidate, merged
 from deliberate.training.selection.languages import FILE_NAME as LANGUAGES
 from deliberate.training.selection.options import SelectionOptions
@@ -86,18 +86,13 @@ def _write(path: Path, kept: Sequence[Candidate]) -> None:
 
 
 def _artifact(config: RejectionSamplingConfig, known: Mapping[str, str], metrics: dict[str, Any]) -> Artifact:
-    return Artifact(
-        name=config.name,
-        stage=NAME,
-        summary=config.summary,
-        command=config.command,
+    return record(
+        config,
+        NAME,
+        known,
         task=", ".join(data.source for data in config.datasets),
-        config=config.portable(),
         data_hash=data_hash(config.output_dir / DATA),
-        weights_hash="",
-        parents=dict(known),
         metrics=metrics,
-        versions=library_versions(),
     )
 
 

@@ -24,7 +24,7 @@ from deliberate.training.datasets.rows import Row, Sample
 from deliberate.training.datasets.sources import BadData
 from deliberate.training.datasets.writing import rollout_line
 from deliberate.training.recording.metrics import Reporter
-from deliberate.training.run_folder import finish, finished, library_versions
+from deliberate.training.run_folder import finish, finished, record
 from deliberate.training.sampling.book import Book
 from deliberate.training.sampling.engines import open_engine, parents
 from deliberate.training.sampling.groups import Group, Patience
@@ -155,18 +155,13 @@ def _scored(sample: Drawn, verdict: Verdict | None) -> Sample:
 def _artifact(config: RolloutsConfig, known: Mapping[str, str], book: Book) -> Artifact:
     found = book.totals.metrics()
     lost = config.num_generations * found["problems"] - found["completions"]
-    return Artifact(
-        name=config.name,
-        stage=NAME,
-        summary=config.summary,
-        command=config.command,
+    return record(
+        config,
+        NAME,
+        known,
         task=", ".join(data.source for data in config.datasets) if config.task is None else config.task.name,
-        config=config.portable(),
         data_hash=data_hash(book.folder / DATA),
-        weights_hash="",
-        parents=dict(known),
         metrics={**found, "lost": lost, "refused": book.refused, "seconds": round(book.seconds)},
-        versions=library_versions(),
     )
 
 

@@ -28,7 +28,7 @@ from deliberate.training.policies.logps import autocast, last_hidden, output_log
 from deliberate.training.policies.network import TrainableNetwork, load_language_model
 from deliberate.training.policies.shape import ModelShape
 from deliberate.training.recording.metrics import Reporter
-from deliberate.training.run_folder import finished, identity, library_versions, parent
+from deliberate.training.run_folder import finished, identity, parent, record
 from deliberate.training.stages._protocol import Stage
 from deliberate.training.tasks import load_task
 
@@ -87,18 +87,14 @@ def run(config: SFTConfig, report: Reporter = lambda _: None) -> Artifact:
     progress = optimize(config, learner, report, run=identity(config, parents))
     folder = config.output_dir
     learner.export(folder)
-    artifact = Artifact(
-        name=config.name,
-        stage=STAGE.name,
-        summary=config.summary,
-        command=config.command,
+    artifact = record(
+        config,
+        STAGE.name,
+        parents,
         task=config.task or "",
-        config=config.portable(),
         data_hash=progress.data_hash,
         weights_hash=file_hash(folder / "model.safetensors"),
-        parents=parents,
         metrics=train_metrics(folder, "loss"),
-        versions=library_versions(),
         verifier=config.verifier,
     )
     return finish_training(config, artifact)
