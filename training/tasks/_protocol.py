@@ -1,7 +1,9 @@
 """What a task is: a stream of problems that can be generated, solved and graded exactly."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import count, islice
 from typing import Any, Literal, Protocol, get_args
 
 from deliberate.engines.protocol import Message
@@ -83,19 +85,27 @@ def user(text: str) -> tuple[Message, ...]:
     return ({"role": "user", "content": text},)
 
 
-def check_split(split: str) -> None:
-    """Raises ValueError for one that does not exist."""
+def stream(
+    task: Task,
+    make: Callable[[random.Random, Split, int], Problem],
+    split: Split,
+    seed: int,
+    limit: int | None,
+    difficulty: Sequence[int] | None,
+    of: str,
+) -> Iterator[Problem]:
+    """What `Task.problems` gives. `make` draws a problem of a split and a difficulty; `of` says what that counts.
+
+    Raises ValueError, at once, for a split or a difficulty that the task lacks.
+    """
     if split not in get_args(Split):
         raise ValueError(f"unknown split {split!r}; the splits are: {', '.join(get_args(Split))}")
-
-
-def checked_difficulty(task: Task, difficulty: Sequence[int] | None, of: str) -> Sequence[int]:
-    """Those to draw from. Raises ValueError for one that the task lacks, saying what it counts (`of`)."""
     known = task.difficulties
     wanted = known if difficulty is None else difficulty
     if not wanted or any(n not in known for n in wanted):
         raise ValueError(f"difficulty {difficulty!r}: {task.name} has {known[0]} to {known[-1]} {of}")
-    return wanted
+    rng = random.Random(f"{task.name}:{split}:{seed}")
+    return islice((make(rng, split, rng.choice(wanted)) for _ in count()), limit)
 
 
 def as_question(problem: Problem) -> Question:

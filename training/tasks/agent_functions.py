@@ -15,7 +15,7 @@ from typing import Any
 from deliberate.training.tasks._agent_functions_text import AGENTS, FUNCTIONS, Request
 from deliberate.training.tasks._agentjo_prompts import END, Turn, choice, inputs
 from deliberate.training.tasks._division import digest, division
-from deliberate.training.tasks._protocol import Problem, Split, check_split, checked_difficulty
+from deliberate.training.tasks._protocol import Problem, Split, stream
 from deliberate.training.tasks.agent_json import document
 
 DIFFICULTIES = range(1, 4)
@@ -112,10 +112,7 @@ class AgentFunctions:
     def problems(
         self, split: Split, seed: int, limit: int | None = None, difficulty: Sequence[int] | None = None
     ) -> Iterator[Problem]:
-        check_split(split)
-        parameters = checked_difficulty(self, difficulty, "parameters")
-        rng = random.Random(f"agent_functions:{split}:{seed}")
-        return islice((_problem(rng, split, rng.choice(parameters)) for _ in count()), limit)
+        return stream(self, _problem, split, seed, limit, difficulty, "parameters")
 
 
 TASK = AgentFunctions()

@@ -9,13 +9,12 @@ of their values.
 import json
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import count, islice
 from typing import Any
 
 from deliberate.training.tasks._agent_json_text import DOMAINS, ORDERS, Domain, Field
 from deliberate.training.tasks._agentjo_prompts import MARK, strict_json
 from deliberate.training.tasks._division import digest, division
-from deliberate.training.tasks._protocol import Problem, Split, check_split, checked_difficulty
+from deliberate.training.tasks._protocol import Problem, Split, stream
 
 DIFFICULTIES = range(1, 5)
 
@@ -75,10 +74,7 @@ class AgentJson:
     def problems(
         self, split: Split, seed: int, limit: int | None = None, difficulty: Sequence[int] | None = None
     ) -> Iterator[Problem]:
-        check_split(split)
-        fields = checked_difficulty(self, difficulty, "fields")
-        rng = random.Random(f"agent_json:{split}:{seed}")
-        return islice((_problem(rng, split, rng.choice(fields)) for _ in count()), limit)
+        return stream(self, _problem, split, seed, limit, difficulty, "fields")
 
 
 TASK = AgentJson()

@@ -13,11 +13,10 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from itertools import count, islice
 from typing import Any
 
 from deliberate.training.tasks._division import digest
-from deliberate.training.tasks._protocol import Problem, Split, check_split, checked_difficulty, user
+from deliberate.training.tasks._protocol import Problem, Split, stream, user
 from deliberate.training.tasks._python_composition import Composition, Step
 from deliberate.training.tasks._python_operations import (
     OPERATIONS,
@@ -199,10 +198,7 @@ class PythonFunctions:
     def problems(
         self, split: Split, seed: int, limit: int | None = None, difficulty: Sequence[int] | None = None
     ) -> Iterator[Problem]:
-        check_split(split)
-        steps = checked_difficulty(self, difficulty, "steps")
-        rng = random.Random(f"python_functions:{split}:{seed}")
-        return islice((_problem(rng, split, rng.choice(steps)) for _ in count()), limit)
+        return stream(self, _problem, split, seed, limit, difficulty, "steps")
 
 
 TASK = PythonFunctions()

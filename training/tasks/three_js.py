@@ -9,11 +9,11 @@ is said of them.
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import count, islice
+from itertools import count
 from typing import Any
 
 from deliberate.training.tasks._division import digest, division
-from deliberate.training.tasks._protocol import Problem, Split, check_split, checked_difficulty, user
+from deliberate.training.tasks._protocol import Problem, Split, stream, user
 
 DIFFICULTIES = range(1, 5)
 _COLORS = ("red", "green", "blue", "golden", "silver", "white", "purple", "orange", "turquoise", "pink")
@@ -162,10 +162,7 @@ class ThreeJs:
     def problems(
         self, split: Split, seed: int, limit: int | None = None, difficulty: Sequence[int] | None = None
     ) -> Iterator[Problem]:
-        check_split(split)
-        objects = checked_difficulty(self, difficulty, "objects")
-        rng = random.Random(f"three_js:{split}:{seed}")
-        return islice((_problem(rng, split, rng.choice(objects)) for _ in count()), limit)
+        return stream(self, _problem, split, seed, limit, difficulty, "objects")
 
 
 TASK = ThreeJs()

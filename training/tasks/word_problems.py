@@ -9,10 +9,10 @@ import hashlib
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import count, islice
+from itertools import count
 from typing import get_args
 
-from deliberate.training.tasks._protocol import Problem, Split, check_split, checked_difficulty, user
+from deliberate.training.tasks._protocol import Problem, Split, stream, user
 from deliberate.training.tasks._steps import CheckedSteps
 from deliberate.training.tasks._word_problem_steps import corrupted, step_labels
 from deliberate.training.tasks._word_problem_text import (
@@ -161,10 +161,7 @@ class WordProblems:
     def problems(
         self, split: Split, seed: int, limit: int | None = None, difficulty: Sequence[int] | None = None
     ) -> Iterator[Problem]:
-        check_split(split)
-        steps = checked_difficulty(self, difficulty, "steps")
-        rng = random.Random(f"word_problems:{split}:{seed}")
-        return islice((_problem(rng, split, rng.choice(steps)) for _ in count()), limit)
+        return stream(self, _problem, split, seed, limit, difficulty, "steps")
 
     def step_labels(self, problem: Problem, steps: Sequence[str]) -> tuple[bool | None, ...]:
         return step_labels(problem, steps)
