@@ -1,6 +1,5 @@
 """The figures of a run: reports to its watcher, the same as JSON lines on disk."""
 
-import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -8,7 +7,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, Protocol
 
-from deliberate.training.recording.step_lines import StepLines
+from deliberate.training.recording.step_lines import StepLines, whole_lines
 
 FILE_NAME = "metrics.jsonl"
 
@@ -97,7 +96,9 @@ class MetricsLog:
 
 
 def read_lines(folder: Path) -> list[dict[str, Any]]:
-    """The whole lines of a run's metrics so far; one that was being written when the run was killed is left out."""
+    """The whole lines of a run's metrics so far; one that was being written when the run was killed is left out.
+
+    Raises DamagedLine.
+    """
     path = folder / FILE_NAME
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
-    return [json.loads(line) for line in lines if line.endswith("\n")]
+    return [fields for fields, _ in whole_lines(path)] if path.exists() else []

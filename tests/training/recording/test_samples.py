@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from deliberate.training.recording.samples import SamplesLog, TrainingSample
+from deliberate.training.recording.step_lines import DamagedLine
 
 WRITER = """
 import sys
@@ -70,6 +71,22 @@ def test_a_torn_last_line_is_dropped(cut: int, tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-cut])
     write(tmp_path, sample(2, "whole"), resumed_step=2)
     assert [line["completion"] for line in lines(tmp_path)] == ["4", "whole"]
+
+
+@pytest.mark.parametrize("damage", [b"{not json}", b"\xff\x00", b"[1]", b'{"reward": 1}', b""])
+def test_a_damaged_line_is_named_and_nothing_is_dropped(damage: bytes, tmp_path: Path) -> None:
+    write(tmp_path, sample(1), sample(2))
+    path = tmp_path / "samples.jsonl"
+    first, second = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(first + damage + b"\n" + second)
+    with pytest.raises(
+        DamagedLine, match=r"samples\.jsonl:2 is not .*: take the line out, and the same command goes on"
+    ):
+        write(tmp_path, sample(3), resumed_step=2)
+    assert path.read_bytes() == first + damage + b"\n" + second
+    path.write_bytes(first + second)
+    write(tmp_path, sample(3), resumed_step=2)
+    assert [line["step"] for line in lines(tmp_path)] == [1, 2, 3]
 
 
 def test_a_killed_process_loses_no_step_that_it_had_finished(tmp_path: Path) -> None:
