@@ -4,10 +4,10 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from deliberate.engines.protocol import Sampling
 from deliberate.training.datasets.loading import DatasetConfig
 from deliberate.training.datasets.problems import TaskConfig
 from deliberate.training.policies.config import PolicyConfig
+from deliberate.training.sampling.drawing import SamplingOptions
 from deliberate.training.sampling.engines import HOW_IT_RUNS, EngineConfig
 from deliberate.training.tasks import Split
 from deliberate.verifiers.steps import Separator
@@ -47,7 +47,7 @@ class HeldOut(TaskConfig):
     num_generations: int = Field(default=1, gt=0, description="Completions of each problem.")
 
 
-class SampledConfig(PolicyConfig):
+class SampledConfig(SamplingOptions[int], PolicyConfig):
     """A stage that learns from the policy's own samples. A step is one round of sampling, and what is learned of it."""
 
     no_effect: ClassVar[frozenset[str]] = PolicyConfig.no_effect | {
@@ -83,10 +83,6 @@ class SampledConfig(PolicyConfig):
     num_iterations: int = Field(default=1, gt=0, description="Passes over a step's completions.")
     max_completion_length: int = Field(default=256, gt=0, description="Most tokens of a completion.")
     temperature: float = Field(default=1.0, gt=0, description="Of sampling, and of the probabilities that are learned.")
-    top_p: float = Field(default=1.0, gt=0, le=1, description="Sample from the likeliest tokens of this probability.")
-    top_k: int = Field(default=0, ge=0, description="Sample from so many likeliest tokens; 0: from all.")
-    min_p: float = Field(default=0.0, ge=0, le=1, description="Leave out tokens below this share of the likeliest.")
-    stop: tuple[str, ...] = Field(default=(), description="Texts that end a completion.")
     sampling_dtype: str = Field(
         default="auto", description="Of the policy while it samples: float32, bfloat16, or auto for the device's."
     )
@@ -163,17 +159,6 @@ class SampledConfig(PolicyConfig):
     def weights_of_rewards(self) -> tuple[float, ...]:
         """One for each reward."""
         return self.reward_weights or (1.0,) * len(self.rewards)
-
-    @property
-    def sampling(self) -> Sampling:
-        return Sampling(
-            max_tokens=self.max_completion_length,
-            temperature=self.temperature,
-            top_p=self.top_p,
-            top_k=self.top_k,
-            min_p=self.min_p,
-            stop=self.stop,
-        )
 
     def portable(self) -> dict[str, Any]:
         """Without what is the machine's."""

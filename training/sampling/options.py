@@ -2,19 +2,17 @@
 
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from deliberate.engines.protocol import Sampling
 from deliberate.training.datasets.loading import DatasetConfig
 from deliberate.training.datasets.problems import TaskConfig
 from deliberate.training.sampling.book import REFUSED
+from deliberate.training.sampling.drawing import SamplingOptions
 from deliberate.training.sampling.engines import HOW_IT_RUNS, EngineConfig
 
 
-class RolloutsOptions(BaseModel):
+class RolloutsOptions(SamplingOptions[int | None]):
     """What is sampled, by whom, and how it is scored."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     engine: EngineConfig = Field(description="The model that answers.")
     datasets: tuple[DatasetConfig, ...] = Field(default=(), description="Problems of files; or give a task.")
@@ -26,11 +24,6 @@ class RolloutsOptions(BaseModel):
     max_completion_length: int | None = Field(
         default=None, gt=0, description="Most tokens of a completion; None fills the model's context."
     )
-    temperature: float = Field(default=1.0, ge=0, description="Of sampling; 0 makes all completions the same.")
-    top_p: float = Field(default=1.0, gt=0, le=1, description="Sample from the likeliest tokens of this probability.")
-    top_k: int = Field(default=0, ge=0, description="Sample from so many likeliest tokens; 0: from all.")
-    min_p: float = Field(default=0.0, ge=0, le=1, description="Leave out tokens below this share of the likeliest.")
-    stop: tuple[str, ...] = Field(default=(), description="Texts that end a completion.")
     verifier: Any = Field(
         default=None,
         description="Scores all completions: a kind, a config, or a list of configs, as in a request. None: each "
@@ -59,17 +52,6 @@ class RolloutsOptions(BaseModel):
         if (self.task is None) == (not self.datasets):
             raise ValueError("give a task, or datasets")
         return self
-
-    @property
-    def sampling(self) -> Sampling:
-        return Sampling(
-            max_tokens=self.max_completion_length,
-            temperature=self.temperature,
-            top_p=self.top_p,
-            top_k=self.top_k,
-            min_p=self.min_p,
-            stop=self.stop,
-        )
 
 
 HOW_IT_SAMPLES = frozenset({"skip_refused", "concurrency", "max_retries", "retry_seconds", "logging_steps"})

@@ -31,7 +31,7 @@ from deliberate.training.stages._protocol import Stage, StageConfig
 NAME = "prm_labels"
 
 
-class PRMLabelsConfig(StageConfig, LabelOptions):
+class PRMLabelsConfig(LabelOptions, StageConfig):
     """One run of labelling."""
 
     no_effect: ClassVar[frozenset[str]] = StageConfig.no_effect | HOW_IT_SAMPLES

@@ -37,7 +37,7 @@ from deliberate.verifiers.protocol import Resources, Verdict
 NAME = "rollouts"
 
 
-class RolloutsConfig(StageConfig, RolloutsOptions):
+class RolloutsConfig(RolloutsOptions, StageConfig):
     """One run of sampling."""
 
     no_effect: ClassVar[frozenset[str]] = StageConfig.no_effect | HOW_IT_SAMPLES

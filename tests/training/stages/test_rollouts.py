@@ -234,7 +234,7 @@ def test_an_unfinished_run_goes_on_with_its_own_configuration_alone(
     url, _ = server
     done = run(config(url))
     _reopen(tmp_path / "out", done)
-    with pytest.raises(OtherRun, match=r"another num_generations and temperature; go on with that configuration"):
+    with pytest.raises(OtherRun, match=r"another temperature and num_generations; go on with that configuration"):
         run(config(url, num_generations=2, temperature=0.5))
     assert run(config(url, concurrency=1, skip_refused=True)).data_hash == done.data_hash
 
