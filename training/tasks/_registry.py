@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import cast
 
 from deliberate.engines.errors import InvalidRequest
+from deliberate.training.tasks._mixture import SEPARATOR, Mixture
 from deliberate.training.tasks._protocol import Task
 
 _PACKAGE = "deliberate.training.tasks"
@@ -22,11 +23,13 @@ def task_names() -> list[str]:
 
 
 def load_task(name: str) -> Task:
-    """The task of that name.
+    """The task of that name; names joined by `+` are a mixture of these tasks, in equal shares.
 
     Raises:
         UnknownTaskError: names the tasks there are.
     """
+    if SEPARATOR in name:
+        return Mixture(tuple(map(load_task, name.split(SEPARATOR))))
     names = task_names()
     if name not in names:
         raise UnknownTaskError(f"unknown task {name!r}; the tasks are: {', '.join(names)}")
