@@ -8,7 +8,7 @@ from deliberate.training.datasets.loading import DatasetConfig
 from deliberate.training.datasets.problems import TaskConfig
 from deliberate.training.sampling.book import REFUSED
 from deliberate.training.sampling.drawing import SamplingOptions
-from deliberate.training.sampling.engines import HOW_IT_RUNS, EngineConfig
+from deliberate.training.sampling.engines import EngineConfig
 
 
 class RolloutsOptions(SamplingOptions[int | None]):
@@ -52,18 +52,3 @@ class RolloutsOptions(SamplingOptions[int | None]):
         if (self.task is None) == (not self.datasets):
             raise ValueError("give a task, or datasets")
         return self
-
-
-HOW_IT_SAMPLES = frozenset({"skip_refused", "concurrency", "max_retries", "retry_seconds", "logging_steps"})
-"""Options that do not change the result."""
-
-
-def without_how_models_run(config: dict[str, Any]) -> dict[str, Any]:
-    """The configuration without what is the machine's; models in this process are known by their weights instead."""
-    return config | {name: _said_by(config[name]) for name in ("engine", "verifier_model") if config[name] is not None}
-
-
-def _said_by(model: dict[str, Any]) -> dict[str, Any]:
-    """What decides what the model says, beside its weights."""
-    place = HOW_IT_RUNS if model["base_url"] is not None else HOW_IT_RUNS | {"model"}
-    return {name: value for name, value in model.items() if name not in place}

@@ -6,30 +6,24 @@ folder `rollouts` beside the result.
 """
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
 
 from deliberate.training.artifact import Artifact
-from deliberate.training.data_run import DATA, claimed, data_hash, data_parents
+from deliberate.training.data_run import DATA, claimed, data_hash
 from deliberate.training.datasets.loading import DatasetConfig
 from deliberate.training.recording.metrics import Reporter
 from deliberate.training.run_folder import finish, finished, record
-from deliberate.training.sampling.engines import parents
-from deliberate.training.sampling.options import HOW_IT_SAMPLES, RolloutsOptions, without_how_models_run
+from deliberate.training.sampling.asking import AskingConfig
+from deliberate.training.sampling.options import RolloutsOptions
 from deliberate.training.selection.options import SelectionOptions
 from deliberate.training.selection.selecting import Selection, evaluation_index
 from deliberate.training.stages import rejection_sampling, rollouts
-from deliberate.training.stages._protocol import Stage, StageConfig
+from deliberate.training.stages._protocol import Stage
 
 NAME = "distill"
 
 
-class DistillConfig(StageConfig, RolloutsOptions, SelectionOptions):
+class DistillConfig(SelectionOptions, AskingConfig):
     """One distillation: what is asked of the teacher, and what of its answers is kept."""
-
-    no_effect: ClassVar[frozenset[str]] = StageConfig.no_effect | HOW_IT_SAMPLES
-
-    def portable(self) -> dict[str, Any]:
-        return without_how_models_run(super().portable())
 
     @property
     def rollouts(self) -> rollouts.RolloutsConfig:
@@ -46,11 +40,7 @@ class DistillConfig(StageConfig, RolloutsOptions, SelectionOptions):
 
 def run(config: DistillConfig, report: Reporter = lambda _: None) -> Artifact:
     """Sample, select, and leave data.jsonl, of the format `trl`. Raises what both halves raise."""
-    known = {
-        **data_parents((*config.datasets, *config.evaluation)),
-        **parents(config.engine),
-        **parents(config.verifier_model),
-    }
+    known = config.parents(*config.evaluation)
     done = finished(config, NAME, known)
     if done is not None:
         return done
@@ -72,7 +62,7 @@ def _artifact(
         config,
         NAME,
         known,
-        task=", ".join(data.source for data in config.datasets) if config.task is None else config.task.name,
+        task=config.problems,
         data_hash=data_hash(config.output_dir / DATA),
         metrics={
             **sampled,

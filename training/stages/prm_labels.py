@@ -8,12 +8,11 @@ interrupted, as far as the engine is deterministic.
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import AsyncExitStack, closing
-from typing import Any, ClassVar
+from contextlib import closing
 
 from deliberate.engines.errors import InvalidRequest
 from deliberate.training.artifact import Artifact
-from deliberate.training.data_run import DATA, claimed, data_hash, data_parents
+from deliberate.training.data_run import DATA, claimed, data_hash
 from deliberate.training.datasets.problems import instructed, read_problems
 from deliberate.training.datasets.rows import Row
 from deliberate.training.labelling.options import LabelOptions
@@ -21,23 +20,15 @@ from deliberate.training.labelling.totals import LabelTotals
 from deliberate.training.labelling.work import Work
 from deliberate.training.recording.metrics import Reporter
 from deliberate.training.run_folder import finish, finished, record
+from deliberate.training.sampling.asking import AskingConfig, opened
 from deliberate.training.sampling.book import Book
-from deliberate.training.sampling.engines import open_engine, parents
-from deliberate.training.sampling.lending import lent_resources
-from deliberate.training.sampling.options import HOW_IT_SAMPLES, without_how_models_run
-from deliberate.training.sampling.scoring import Scoring
-from deliberate.training.stages._protocol import Stage, StageConfig
+from deliberate.training.stages._protocol import Stage
 
 NAME = "prm_labels"
 
 
-class PRMLabelsConfig(LabelOptions, StageConfig):
+class PRMLabelsConfig(LabelOptions, AskingConfig):
     """One run of labelling."""
-
-    no_effect: ClassVar[frozenset[str]] = StageConfig.no_effect | HOW_IT_SAMPLES
-
-    def portable(self) -> dict[str, Any]:
-        return without_how_models_run(super().portable())
 
 
 def run(config: PRMLabelsConfig, report: Reporter = lambda _: None) -> Artifact:
@@ -49,7 +40,7 @@ def run(config: PRMLabelsConfig, report: Reporter = lambda _: None) -> Artifact:
         InvalidRequest: a model cannot be had, or does not go on from given tokens; the task checks no steps.
         UpstreamFailed, Overloaded: a server failed for too long; the same run goes on where it ended.
     """
-    known = {**data_parents(config.datasets), **parents(config.engine), **parents(config.verifier_model)}
+    known = config.parents()
     done = finished(config, NAME, known)
     if done is not None:
         return done
@@ -58,26 +49,18 @@ def run(config: PRMLabelsConfig, report: Reporter = lambda _: None) -> Artifact:
 
 
 async def _run(config: PRMLabelsConfig, rows: Sequence[Row], known: dict[str, str], report: Reporter) -> Artifact:
-    async with AsyncExitStack() as stack:
-        engine = await asyncio.to_thread(open_engine, config.engine, config.concurrency)
-        stack.push_async_callback(engine.close)
-        if not engine.capabilities.token_ids:
+    async with opened(config, rows) as labeller:
+        if not labeller.engine.capabilities.token_ids:
             raise InvalidRequest(
                 "The model's server takes conversations only, and cannot go on from the beginning of an answer; "
                 "serve it where token ids are taken, as by vllm serve, or load it here.",
                 param="engine",
             )
-        resources = await stack.enter_async_context(
-            lent_resources(engine, config.engine, config.verifier_model, concurrency=config.concurrency)
-        )
-        scoring = Scoring(config.verifier, config.fill)
-        scoring.check(rows, resources)
-        work = Work(config, config.seed, engine, resources, scoring)
-        stack.enter_context(claimed(config, NAME, known))
-        book = stack.enter_context(closing(_opened_book(config, rows, report)))
-        await work.all(book)
-        book.finish()
-        return finish(config, _artifact(config, known, book))
+        work = Work(config, config.seed, labeller.engine, labeller.resources, labeller.scoring)
+        with claimed(config, NAME, known), closing(_opened_book(config, rows, report)) as book:
+            await work.all(book)
+            book.finish()
+            return finish(config, _artifact(config, known, book))
 
 
 def _opened_book(config: PRMLabelsConfig, rows: Sequence[Row], report: Reporter) -> Book:
@@ -101,7 +84,7 @@ def _artifact(config: PRMLabelsConfig, known: dict[str, str], book: Book) -> Art
         config,
         NAME,
         known,
-        task=", ".join(data.source for data in config.datasets) if config.task is None else config.task.name,
+        task=config.problems,
         data_hash=data_hash(book.folder / DATA),
         metrics={**totals, "refused": book.refused, "seconds": seconds, **rate},
     )

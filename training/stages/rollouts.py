@@ -8,9 +8,8 @@ problems: data.jsonl is that of a run that was never interrupted, as far as the 
 import asyncio
 import math
 from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack, closing
+from contextlib import closing
 from dataclasses import dataclass
-from typing import Any, ClassVar
 
 from deliberate.engines.errors import InvalidRequest
 from deliberate.engines.protocol import Conversation, Engine
@@ -18,32 +17,25 @@ from deliberate.engines.protocol import Sample as Drawn
 from deliberate.search.evaluation import question_seed
 from deliberate.search.templating import prompt_of
 from deliberate.training.artifact import Artifact
-from deliberate.training.data_run import DATA, claimed, data_hash, data_parents
+from deliberate.training.data_run import DATA, claimed, data_hash
 from deliberate.training.datasets.problems import instructed, read_problems
 from deliberate.training.datasets.rows import Row, Sample
 from deliberate.training.datasets.sources import BadData
 from deliberate.training.datasets.writing import rollout_line
 from deliberate.training.recording.metrics import Reporter
 from deliberate.training.run_folder import finish, finished, record
+from deliberate.training.sampling.asking import AskingConfig, opened
 from deliberate.training.sampling.book import Book
-from deliberate.training.sampling.engines import open_engine, parents
 from deliberate.training.sampling.groups import Group, Patience
-from deliberate.training.sampling.lending import lent_resources
-from deliberate.training.sampling.options import HOW_IT_SAMPLES, RolloutsOptions, without_how_models_run
 from deliberate.training.sampling.scoring import Scoring
-from deliberate.training.stages._protocol import Stage, StageConfig
+from deliberate.training.stages._protocol import Stage
 from deliberate.verifiers.protocol import Resources, Verdict
 
 NAME = "rollouts"
 
 
-class RolloutsConfig(RolloutsOptions, StageConfig):
+class RolloutsConfig(AskingConfig):
     """One run of sampling."""
-
-    no_effect: ClassVar[frozenset[str]] = StageConfig.no_effect | HOW_IT_SAMPLES
-
-    def portable(self) -> dict[str, Any]:
-        return without_how_models_run(super().portable())
 
 
 def run(config: RolloutsConfig, report: Reporter = lambda _: None) -> Artifact:
@@ -55,7 +47,7 @@ def run(config: RolloutsConfig, report: Reporter = lambda _: None) -> Artifact:
         InvalidRequest: a model cannot be had.
         UpstreamFailed, Overloaded: a server failed for too long; the same run goes on where it ended.
     """
-    known = {**data_parents(config.datasets), **parents(config.engine), **parents(config.verifier_model)}
+    known = config.parents()
     done = finished(config, NAME, known)
     if done is not None:
         return done
@@ -64,19 +56,11 @@ def run(config: RolloutsConfig, report: Reporter = lambda _: None) -> Artifact:
 
 
 async def _run(config: RolloutsConfig, rows: Sequence[Row], known: dict[str, str], report: Reporter) -> Artifact:
-    async with AsyncExitStack() as stack:
-        engine = await asyncio.to_thread(open_engine, config.engine, config.concurrency)
-        stack.push_async_callback(engine.close)
-        resources = await stack.enter_async_context(
-            lent_resources(engine, config.engine, config.verifier_model, concurrency=config.concurrency)
-        )
-        scoring = Scoring(config.verifier, config.fill)
-        scoring.check(rows, resources)
-        stack.enter_context(claimed(config, NAME, known))
-        book = stack.enter_context(closing(_opened_book(config, rows, report)))
-        await Work(config, engine, resources, scoring, book).all()
-        book.finish()
-        return finish(config, _artifact(config, known, book))
+    async with opened(config, rows) as sampler:
+        with claimed(config, NAME, known), closing(_opened_book(config, rows, report)) as book:
+            await Work(config, sampler.engine, sampler.resources, sampler.scoring, book).all()
+            book.finish()
+            return finish(config, _artifact(config, known, book))
 
 
 def _opened_book(config: RolloutsConfig, rows: Sequence[Row], report: Reporter) -> Book:
@@ -159,7 +143,7 @@ def _artifact(config: RolloutsConfig, known: Mapping[str, str], book: Book) -> A
         config,
         NAME,
         known,
-        task=", ".join(data.source for data in config.datasets) if config.task is None else config.task.name,
+        task=config.problems,
         data_hash=data_hash(book.folder / DATA),
         metrics={**found, "lost": lost, "refused": book.refused, "seconds": round(book.seconds)},
     )
