@@ -28,6 +28,7 @@ from deliberate.engines.errors import InvalidRequest, UnknownName
 from deliberate.search.registry import explain
 from deliberate.search.templating import template_messages
 from deliberate.training.completions import Completion, completion_text
+from deliberate.verifiers.background import BackgroundLoop
 from deliberate.verifiers.browser.pool import BrowserPool
 from deliberate.verifiers.filling import filled
 from deliberate.verifiers.guard import build_guarded
@@ -75,7 +76,7 @@ class VerifierReward:
         self._own = resources is None
         self._sandbox, self._browsers = Sandbox(), BrowserPool()
         self._resources = resources or Resources(WorkerPool(), {}, sandbox=self._sandbox, browsers=self._browsers)
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._loop: BackgroundLoop | None = None
         self._starting = threading.Lock()
         if not self._fill and column is None:
             build_guarded(_parsed(verifier), self._resources)
@@ -94,8 +95,7 @@ class VerifierReward:
         these `tools` are what a completion may call. Raises InvalidRequest for a row that gives no verifier.
         """
         work = self._verdicts(prompts, completions, completion_ids, columns)
-        verdicts = asyncio.run_coroutine_threadsafe(work, self._running()).result()
-        return [verdict.score for verdict in verdicts]
+        return [verdict.score for verdict in self._running().run(work)]
 
     async def verdicts(
         self,
@@ -108,7 +108,7 @@ class VerifierReward:
         work = self._verdicts(prompts, completions, completion_ids, columns)
         if not self._own:
             return await work
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._running()))
+        return await self._running().wait(work)
 
     async def _verdicts(
         self,
@@ -138,11 +138,11 @@ class VerifierReward:
         if self._own:
             if loop is not None:
                 # The boxes are ended in the loop that started them.
-                asyncio.run_coroutine_threadsafe(self._sandbox.close(), loop).result()
+                loop.run(self._sandbox.close())
             self._browsers.close()
             self._resources.workers.close()
         if loop is not None:
-            loop.call_soon_threadsafe(loop.stop)
+            loop.close()
 
     def __enter__(self) -> Self:
         return self
@@ -152,11 +152,10 @@ class VerifierReward:
     ) -> None:
         self.close()
 
-    def _running(self) -> asyncio.AbstractEventLoop:
+    def _running(self) -> BackgroundLoop:
         with self._starting:
             if self._loop is None:
-                self._loop = asyncio.new_event_loop()
-                threading.Thread(target=_run, args=(self._loop,), name=self.__name__, daemon=True).start()
+                self._loop = BackgroundLoop(self.__name__)
             return self._loop
 
     def _groups(self, prompts: Sequence[Prompt], rows: Sequence[Mapping[str, Any]]) -> "list[_Group]":
@@ -247,8 +246,3 @@ def _problem(prompt: Prompt, tools: object) -> Problem:
     messages: Sequence[Mapping[str, Any]] = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
     offered = cast(Sequence[Mapping[str, Any]], tools) if isinstance(tools, Sequence) else ()
     return Problem(template_messages([dict(message) for message in messages]), tools=tuple(offered))
-
-
-def _run(loop: asyncio.AbstractEventLoop) -> None:
-    loop.run_forever()
-    loop.close()

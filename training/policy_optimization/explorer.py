@@ -19,12 +19,12 @@ from deliberate.search.evaluation import question_seed
 from deliberate.training.datasets.rows import Row
 from deliberate.training.datasets.sources import BadData
 from deliberate.training.policies.hub import ChatTokenizer
-from deliberate.training.policy_optimization.background import BackgroundLoop
 from deliberate.training.policy_optimization.config import RewardOptions, SampledConfig
 from deliberate.training.sampling.engines import EngineConfig
 from deliberate.training.sampling.groups import Group, Patience
 from deliberate.training.sampling.lending import lent_resources
 from deliberate.training.sampling.scoring import Scoring
+from deliberate.verifiers.background import BackgroundLoop
 from deliberate.verifiers.protocol import Resources, Verdict
 
 if TYPE_CHECKING:

@@ -5,6 +5,7 @@ import threading
 from functools import partial
 from pathlib import Path
 
+from deliberate.verifiers.background import BackgroundLoop
 from deliberate.verifiers.browser.errors import BrowserGone, BrowserMissing
 from deliberate.verifiers.browser.modules import Library
 from deliberate.verifiers.browser.rendering import Rendering
@@ -37,7 +38,7 @@ class BrowserPool:
     async def render(self, order: Order) -> Rendering:
         """What there is to see. Raises BrowserMissing and Busy, when nothing can be said of the page."""
         running = await asyncio.to_thread(self._started)
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(running.render(order), running.loop))
+        return await running.loop.wait(running.render(order))
 
     def library(self) -> Library | None:
         """The three.js that pages get."""
@@ -64,9 +65,7 @@ class _Running:
     """The thread, its loop and the browsers in it."""
 
     def __init__(self, browsers: int, *, contained: bool, node_modules: Path | None) -> None:
-        self.loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self.loop.run_forever, name="browsers", daemon=True)
-        self._thread.start()
+        self.loop = BackgroundLoop("browsers")
         self._slots = [Slot(number, contained=contained, node_modules=node_modules) for number in range(browsers)]
         self._free: asyncio.LifoQueue[Slot] = asyncio.LifoQueue()  # The warmest first.
         for slot in self._slots:
@@ -77,9 +76,7 @@ class _Running:
         return await self._shared.get(order, lambda: self._visit(order))
 
     def close(self) -> None:
-        asyncio.run_coroutine_threadsafe(self._end(), self.loop).result()
-        self.loop.call_soon_threadsafe(self.loop.stop)
-        self._thread.join()
+        self.loop.run(self._end())
         self.loop.close()
 
     async def _visit(self, order: Order) -> Rendering:
