@@ -14,12 +14,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from deliberate.training.artifact import Artifact
-from deliberate.training.card import write_card
 from deliberate.training.measure import Measured, measure_pair
 from deliberate.training.policies.hub import hide_progress_bars
 from deliberate.training.progress import run_in_turn, run_side_by_side
 from deliberate.training.stages.sft import SFTConfig
 from deliberate.training.tasks import load_task
+from deliberate.training.tiny_card import write_tiny_card
 from deliberate.training.tokenizer import make_tokenizer
 
 TASK = "word_problems"
@@ -134,7 +134,7 @@ def _record(folder: Path, measured: Measured, measured_on: str, role: str) -> Ar
     artifact = Artifact.load(folder)
     artifact = artifact.model_copy(update={"metrics": artifact.metrics | measured.metrics})
     artifact.save(folder)
-    write_card(folder, artifact, measured_on=measured_on, example=measured.example, role=role)
+    write_tiny_card(folder, artifact, measured_on=measured_on, example=measured.example, role=role)
     return artifact
 
 

@@ -1,8 +1,9 @@
-"""Model cards: the README.md of a model folder, written from its artifact."""
+"""The model cards of the bundled pair: what they know, what they were measured on, and what they are for."""
 
 from pathlib import Path
 
 from deliberate.training.artifact import Artifact
+from deliberate.training.run_card import table_rows
 from deliberate.training.tasks import Problem
 
 _CARD = """\
@@ -49,7 +50,7 @@ The exact configuration is in `deliberate.json` and the course of the loss in `m
 """
 
 
-def write_card(folder: Path, artifact: Artifact, *, measured_on: str, example: Problem | None, role: str) -> None:
+def write_tiny_card(folder: Path, artifact: Artifact, *, measured_on: str, example: Problem | None, role: str) -> None:
     """Write `README.md`.
 
     Args:
@@ -74,9 +75,9 @@ def write_card(folder: Path, artifact: Artifact, *, measured_on: str, example: P
         summary=artifact.summary,
         task=artifact.task,
         command=artifact.command,
-        facts="\n".join(f"| {name} | {value} |" for name, value in facts.items()),
+        facts=table_rows(facts),
         measured_on=measured_on,
-        metrics="\n".join(f"| {name} | {value:g} |" for name, value in held_out.items()),
+        metrics=table_rows({name: f"{value:g}" for name, value in held_out.items()}),
         example="It solved none of the first problems at temperature 0." if example is None else _shown(example),
         role=role,
     )
