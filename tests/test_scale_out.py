@@ -14,9 +14,9 @@ from deliberate.models import bundled
 
 from .engines.tiny_models import make_reward_model
 from .engines.vllm_server import DELIBERATE, ServerProcess, await_health, start, start_vllm
-from .engines.with_vllm import EAGER, HEADS, NEEDS_VLLM, SMALL
+from .engines.with_vllm import EAGER, HEADS, NEEDS_VLLM, SMALL, STARTS_VLLM
 
-pytestmark = [NEEDS_VLLM, pytest.mark.timeout(400)]
+pytestmark = [NEEDS_VLLM, STARTS_VLLM, pytest.mark.timeout(400)]
 
 OPTIONS = [*EAGER, "--no-enable-chunked-prefill"]
 QUESTION = "Mia has {} apples. She buys 30 more. She gives away half. How many are left?"

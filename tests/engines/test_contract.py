@@ -9,9 +9,10 @@ from deliberate.engines.errors import ContextOverflow, EngineStopped, InvalidReq
 from deliberate.engines.protocol import Engine, Prompt, Sampling
 
 from .sampling import deltas, samples, until_idle
+from .with_vllm import STARTS_VLLM
 
 # vLLM belongs to the event loop in which it started, and starts once per session; that takes a while.
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(300)]
+pytestmark = [STARTS_VLLM, pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(300)]
 
 
 def prompt_of(engine: Engine, text: str = "What is 2 + 3?") -> list[int]:

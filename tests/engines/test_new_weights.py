@@ -14,7 +14,7 @@ from deliberate.engines.errors import InvalidRequest
 from deliberate.engines.protocol import Engine, Prompt, Sampling
 
 from .tiny_models import make_model
-from .with_vllm import HEADS, NEEDS_VLLM
+from .with_vllm import HEADS, NEEDS_VLLM, STARTS_VLLM
 
 TOKENS = tuple(range(5, 45))
 
@@ -52,6 +52,7 @@ async def test_the_embedded_engine_goes_on_with_other_weights(tmp_path: Path, ti
 
 
 @NEEDS_VLLM
+@STARTS_VLLM
 @pytest.mark.asyncio(loop_scope="session")
 async def test_vllm_goes_on_with_other_weights(
     shared_vllm: Callable[[], Engine], wide_model_folder: Path, tmp_path: Path

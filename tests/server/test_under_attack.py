@@ -16,6 +16,8 @@ from tests.verifiers.sandbox.harm import Host
 
 from .support import live
 
+pytestmark = pytest.mark.alone
+
 SECONDS_TO_ANSWER = 2.0
 
 

@@ -12,9 +12,9 @@ from deliberate.engines.transformers import load_scorer
 
 from ..tiny_models import make_reward_model
 from ..vllm_server import FINE_BLOCKS, serve_vllm
-from ..with_vllm import EAGER, HEADS, NEEDS_VLLM
+from ..with_vllm import EAGER, HEADS, NEEDS_VLLM, STARTS_VLLM
 
-pytestmark = [NEEDS_VLLM, pytest.mark.timeout(300)]
+pytestmark = [NEEDS_VLLM, STARTS_VLLM, pytest.mark.timeout(300)]
 
 
 @pytest.fixture(scope="module", params=[1, 2])

@@ -16,9 +16,9 @@ from deliberate.engines.openai.tokenizers import RemoteTokenizer
 from deliberate.engines.protocol import Conversation, Prompt, SampleBuilder, Sampling, StructuredOutput
 
 from ..sampling import samples
-from ..with_vllm import NEEDS_VLLM
+from ..with_vllm import NEEDS_VLLM, STARTS_VLLM
 
-pytestmark = [NEEDS_VLLM, pytest.mark.timeout(300)]
+pytestmark = [NEEDS_VLLM, STARTS_VLLM, pytest.mark.timeout(300)]
 
 QUESTION = {"role": "user", "content": "Was ist 2 + 3? 🎉"}
 

@@ -17,7 +17,7 @@ from deliberate.training.policy_optimization.signal import NoSignal
 from deliberate.training.recording.metrics import read_lines
 from deliberate.training.stages import grpo
 from tests.engines.tiny_models import make_model
-from tests.engines.with_vllm import EAGER, HEADS, NEEDS_VLLM, SMALL
+from tests.engines.with_vllm import EAGER, HEADS, NEEDS_VLLM, SMALL, STARTS_VLLM
 from tests.training.policy_optimization.toy_policies import (
     LETTER,
     PROMPTS,
@@ -188,6 +188,7 @@ def test_wrong_data_is_told_before_anything_is_written(policy: Path, tmp_path: P
 
 
 @NEEDS_VLLM
+@STARTS_VLLM
 def test_vllm_samples_with_the_weights_of_each_step(tmp_path: Path) -> None:
     """What it samples gets better as the policy does."""
     policy = make_model(tmp_path / "policy", "llama", scale=2.0, **HEADS)
