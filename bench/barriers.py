@@ -24,10 +24,12 @@ from deliberate.bench.simulated import SEPARATOR, Chance, SimulatedEngine
 from deliberate.engines.protocol import Conversation, Sample, Sampling
 from deliberate.search.deliberation import prepare
 from deliberate.search.evaluation import Question, grade, question_seed
+from deliberate.search.judging import Judging
 from deliberate.search.log import Log
+from deliberate.search.nodes import Draft, Node
 from deliberate.search.strategies.beam_search import BeamSearch
 from deliberate.search.strategy import Context
-from deliberate.search.tree import Draft, Node, Tree
+from deliberate.search.tree import Tree
 from deliberate.server.loading import EmbeddedOptions, load_model
 from deliberate.server.serving import Pool, ServedModel
 from deliberate.server.settings import Settings
@@ -67,11 +69,35 @@ gate_of_request: ContextVar[Gate] = ContextVar("gate_of_request")
 
 
 @dataclass(slots=True)
+class LockStepJudging(Judging):
+    """Judges nothing by itself."""
+
+    gate: Gate = field(default_factory=lambda: Gate(1))
+
+    def all_ended(self) -> None:
+        """No step grows any more."""
+        if self._unjudged:
+            self.activity.start(self._judge(), None)
+
+    def _await(self, node: Node) -> None:
+        self._unjudged.append(node.chain.token_ids)
+
+    async def _judge(self) -> None:
+        await self.gate.wait()
+        await Judging._judge(self)
+
+
+@dataclass(slots=True)
 class LockStepTree(Tree):
     """A tree that has nothing judged while any step still grows."""
 
     gate: Gate = field(default_factory=lambda: Gate(1))
     growing: int = 0
+    _lock_step: LockStepJudging = field(init=False)
+
+    def __post_init__(self) -> None:
+        Tree.__post_init__(self)
+        self._judging = self._lock_step = LockStepJudging(self._steps, self._activity, gate=self.gate)
 
     def draw(self, node: Node, draft: Draft, count: int = 1) -> range:
         indices = Tree.draw(self, node, draft, count)
@@ -81,15 +107,8 @@ class LockStepTree(Tree):
     def _step_ended(self, parent: Node, draft: Draft, index: int, step: Sample, sampling: Sampling) -> None:
         Tree._step_ended(self, parent, draft, index, step, sampling)
         self.growing -= 1
-        if not self.growing and self._unjudged:
-            self._start(self._judge(), None)
-
-    def _await_judgement(self, node: Node) -> None:
-        self._unjudged.append(node.chain.token_ids)
-
-    async def _judge(self) -> None:
-        await self.gate.wait()
-        await Tree._judge(self)
+        if not self.growing:
+            self._lock_step.all_ended()
 
 
 class LockStepBeam(BeamSearch, frozen=True):

@@ -11,8 +11,9 @@ from deliberate.search.actions import Action, Wording
 from deliberate.search.budget import was_cut
 from deliberate.search.consistency import Discriminator
 from deliberate.search.events import Completed, Event, Expanded, Failed, Retraced, Scored, Visited
+from deliberate.search.nodes import Node
 from deliberate.search.ranking import ballot
-from deliberate.search.tree import Node, Tree
+from deliberate.search.tree import Tree
 from deliberate.search.turns import Turn
 from deliberate.search.visits import visited
 from deliberate.verifiers.answers import after_reasoning

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from deliberate.engines.protocol import Conversation, Engine, Finish, Sample, Tokenizer
+from deliberate.search.nodes import Draft, Node
 from deliberate.search.templating import prompt_of
 from deliberate.search.transform import saying, with_messages
-from deliberate.search.tree import Draft, Node
 
 _NOTHING = Sample("", (), (), Finish("stop"))
 

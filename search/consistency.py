@@ -10,11 +10,11 @@ from random import Random
 
 from deliberate.engines.protocol import Engine, Prompt, Sample, Sampling, Tokenizer
 from deliberate.search.events import Event, Retraced, Sampled
+from deliberate.search.nodes import Node
 from deliberate.search.ranking import ballot
 from deliberate.search.sampling import STREAM_INTERVAL, draw
 from deliberate.search.strategy import Context
 from deliberate.search.templating import prompt_of
-from deliberate.search.tree import Node
 from deliberate.verifiers.chains import same_vocabulary
 
 

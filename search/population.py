@@ -8,9 +8,10 @@ from random import Random
 from statistics import fmean
 
 from deliberate.search.events import Event, Failed, Scored
+from deliberate.search.nodes import Node
 from deliberate.search.stepwise import StepStrategy
 from deliberate.search.strategy import Context
-from deliberate.search.tree import Node, Tree
+from deliberate.search.tree import Tree
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,11 @@ from pydantic import Field, FiniteFloat
 from deliberate.engines.protocol import Finish, Sample
 from deliberate.search.errors import every_sample_failed
 from deliberate.search.events import Chosen, Completed, Event
+from deliberate.search.nodes import Node
 from deliberate.search.ranking import ballot, by_score, by_votes, counting
+from deliberate.search.steps import StepRules
 from deliberate.search.strategy import Context, Strategy
-from deliberate.search.tree import Node, StepRules, Tree
+from deliberate.search.tree import Tree
 from deliberate.verifiers.protocol import Judges, VerifierConfig
 from deliberate.verifiers.registry import AnyVerifier
 from deliberate.verifiers.steps import Separator

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from random import Random
 
 from deliberate.search.actions import FOLLOWERS, Action, Wording, draft_of
-from deliberate.search.tree import Draft, Tree
+from deliberate.search.nodes import Draft
+from deliberate.search.tree import Tree
 from deliberate.search.visits import Branch, uct
 
 

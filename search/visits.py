@@ -6,7 +6,7 @@ from math import exp, inf, log, sqrt
 from statistics import fmean
 
 from deliberate.search.events import Visited
-from deliberate.search.tree import Node
+from deliberate.search.nodes import Node
 
 PUCT_BASE = 19652
 """Visits from which on exploration grows, as in AlphaZero (Silver et al. 2018)."""

@@ -15,10 +15,11 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from deliberate.search.events import Cancelled, Event, Expanded, Failed, Scored
+from deliberate.search.nodes import Node
 from deliberate.search.sampling import MAX_WIDTH
 from deliberate.search.stepwise import StepStrategy, score_of
 from deliberate.search.strategy import Context
-from deliberate.search.tree import Node, Tree
+from deliberate.search.tree import Tree
 
 MAX_LOOKAHEAD = 16
 """Most steps that a request may look ahead."""

@@ -11,10 +11,11 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from deliberate.search.events import Event, Failed, Scored
+from deliberate.search.nodes import Node
 from deliberate.search.sampling import MAX_WIDTH
 from deliberate.search.stepwise import StepStrategy, score_of
 from deliberate.search.strategy import Context
-from deliberate.search.tree import Node, Tree
+from deliberate.search.tree import Tree
 
 
 class DiverseVerifierTreeSearch(StepStrategy, frozen=True):

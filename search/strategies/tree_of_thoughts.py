@@ -16,11 +16,11 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, FiniteFloat
 
 from deliberate.search.events import Event
+from deliberate.search.nodes import Node
 from deliberate.search.sampling import MAX_WIDTH
 from deliberate.search.stepwise import StepStrategy, score_of
 from deliberate.search.strategies.beam_search import BeamSearch
 from deliberate.search.strategy import Context
-from deliberate.search.tree import Node
 
 
 class TreeOfThoughts(StepStrategy, frozen=True):

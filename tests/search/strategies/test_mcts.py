@@ -13,9 +13,9 @@ from deliberate.engines.scripted import Reply, ScriptedEngine
 from deliberate.search.budget import Limits
 from deliberate.search.events import PROMPT, Completed, Event, Expanded, Pruned, Scored, Visited
 from deliberate.search.log import Log
+from deliberate.search.nodes import Node
 from deliberate.search.registry import parse_strategy
 from deliberate.search.strategies.mcts import Mcts
-from deliberate.search.tree import Node
 from deliberate.search.visits import Branch, grown, puct, uct
 from deliberate.verifiers.pattern import Pattern
 from deliberate.verifiers.protocol import Judges
