@@ -1,9 +1,7 @@
 """The folder of a stage that makes data: one process at a time, one configuration, from its beginning to its end."""
 
-import fcntl
 import hashlib
 import json
-import os
 import time
 from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
@@ -14,7 +12,7 @@ from deliberate.training.artifact import FILE_NAME, Artifact
 from deliberate.training.datasets.appending import whole_file
 from deliberate.training.datasets.loading import DatasetConfig
 from deliberate.training.recording.metrics import read_lines
-from deliberate.training.run_folder import OtherRun
+from deliberate.training.run_folder import OtherRun, locked
 from deliberate.training.stages._protocol import StageConfig
 
 DATA = "data.jsonl"
@@ -31,16 +29,11 @@ def claimed(config: StageConfig, stage: str, parents: Mapping[str, str]) -> Gene
     Raises OtherRun where another process holds it, or where it is the folder of another run.
     """
     folder = config.output_dir
-    folder.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        _lock(descriptor, folder)
+    with locked(folder):
         _begin(folder, {"stage": stage, "config": config.portable(), "parents": dict(parents)})
         yield
         if (folder / FILE_NAME).exists():
             (folder / _UNFINISHED).unlink(missing_ok=True)
-    finally:
-        os.close(descriptor)
 
 
 class Clock:
@@ -75,13 +68,6 @@ def data_hash(path: Path) -> str:
     """blake2b of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
-
-
-def _lock(descriptor: int, folder: Path) -> None:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise OtherRun(f"Another process is at work in {folder}; wait for it, or end it.") from error
 
 
 def _begin(folder: Path, wanted: Mapping[str, Any]) -> None:

@@ -1,10 +1,12 @@
 """The folder of a run: whether it had finished, whose run it is, and the record that it leaves at its end."""
 
+import fcntl
 import hashlib
 import json
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,26 @@ _LIBRARIES = ("torch", "transformers", "tokenizers", "peft")
 
 
 class OtherRun(DeliberateError):
-    """A folder holds the result of some other run."""
+    """A folder holds the result of some other run, or another command is at work in it."""
+
+
+@contextmanager
+def locked(folder: Path) -> Generator[None, None, None]:
+    """Hold a folder, which is made, and goes again if nothing is written into it. Whatever ends the process lets go.
+
+    Raises OtherRun where another process holds it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        _lock(descriptor, folder)
+        try:
+            yield
+        finally:
+            with suppress(OSError):  # It is not empty.
+                folder.rmdir()
+    finally:
+        os.close(descriptor)
 
 
 def identity(config: StageConfig, parents: Mapping[str, str] | None = None) -> str:
@@ -110,3 +131,10 @@ def weights_hash(folder: Path) -> str:
     for file in files:
         digest.update(file.read_bytes())
     return digest.hexdigest() if files else ""
+
+
+def _lock(descriptor: int, folder: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise OtherRun(f"Another process is at work in {folder}; wait for it, or end it.") from error

@@ -8,6 +8,7 @@ import typer
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
+from deliberate.training.artifact import Artifact
 from deliberate.training.config_files import read_config
 from deliberate.training.stages import Stage, load_stage, stage_names, stage_summary
 
@@ -43,15 +44,24 @@ def _application(stage: Stage[Any]) -> typer.Typer:
 
 
 def _run(stage: Stage[Any], file: Path | None, settings: list[str]) -> None:
+    from deliberate.training.optimization import processes
     from deliberate.training.policies.hub import hide_progress_bars
     from deliberate.training.progress import training_bars
 
+    if not stage.several_processes:
+        processes.require_one(f"The stage {stage.name!r}")
     hide_progress_bars()
     config = read_config(stage.config, file, settings)
     config = config.model_copy(update={"command": config.command or _command_line(stage, file, settings)})
-    with training_bars() as bars:
-        artifact = stage.run(config, bars.reporter(config.name))
-    typer.echo(f"{config.output_dir}")
+    with processes.joined():
+        with training_bars() as bars:
+            artifact = stage.run(config, bars.reporter(config.name))
+        if processes.is_main():
+            _show(config.output_dir, artifact)
+
+
+def _show(folder: Path, artifact: Artifact) -> None:
+    typer.echo(f"{folder}")
     for name, value in artifact.metrics.items():
         typer.echo(f"  {name:28} {value:g}")
 

@@ -16,6 +16,7 @@ from deliberate.training.policies.hub import ChatTokenizer
 from deliberate.training.policies.shape import ModelShape
 from deliberate.training.recording import metrics
 from deliberate.training.recording.metrics import Report, Reporter
+from deliberate.training.run_folder import OtherRun, locked
 from deliberate.training.stages import sft
 from deliberate.training.stages.sft import SFTConfig
 from deliberate.training.tasks import UnknownTaskError, load_task
@@ -206,6 +207,12 @@ def test_the_rate_rises_stays_and_falls_to_zero() -> None:
 
     assert rates(8, 4) == [0.5, 1.0, 1.0, 1.0, 1.0, 0.75, 0.5, 0.25]
     assert rates(4, 0) == rates(8, 0)[:4] == [0.5, 1.0, 1.0, 1.0]
+
+
+def test_a_folder_takes_one_command_at_a_time(config: SFTConfig) -> None:
+    with locked(config.output_dir), pytest.raises(OtherRun, match=r"Another process is at work in .*toy; wait for it"):
+        sft.run(config)
+    sft.run(config.model_copy(update={"max_steps": 1}))
 
 
 def test_a_partial_checkpoint_is_no_checkpoint(config: SFTConfig) -> None:

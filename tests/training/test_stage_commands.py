@@ -78,6 +78,13 @@ def test_what_is_wrong_with_a_configuration_is_said_in_a_line(config: Path, sett
     assert told in said
 
 
+def test_stages_that_make_data_refuse_several_processes(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    status, _, said = train("export", "--config", config)
+    assert status == 2
+    assert "'export' runs in one process, and 2 were started" in said
+
+
 def test_a_file_that_is_no_configuration_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "list.yaml"
     file.write_text("- 1\n")

@@ -56,7 +56,7 @@ def save(folder: Path, weights: Path, optimizer: list[dict[str, Any]], progress:
     os.replace(weights, target)
 
 
-def load_latest(folder: Path, run: str, device: torch.device) -> Checkpoint | None:
+def load_latest(folder: Path, run: str) -> Checkpoint | None:
     """The newest checkpoint under `folder`; None where there is none.
 
     Raises:
@@ -65,7 +65,7 @@ def load_latest(folder: Path, run: str, device: torch.device) -> Checkpoint | No
     saved = all_of(folder)
     if not saved:
         return None
-    state: dict[str, Any] = torch.load(saved[-1] / _STATE, map_location=device, weights_only=True)
+    state: dict[str, Any] = torch.load(saved[-1] / _STATE, map_location="cpu", mmap=True, weights_only=True)
     if state["run"] != run:
         raise CheckpointError(
             f"{saved[-1]} belongs to a run with another configuration; remove {folder} or choose another output_dir"

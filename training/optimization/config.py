@@ -22,7 +22,7 @@ class OptimizationConfig(StageConfig):
         default="muon", description="Muon on the hidden matrices with AdamW on the rest, or AdamW on all."
     )
     per_device_train_batch_size: int = Field(
-        default=24, gt=0, description="Sequences that go through the model together."
+        default=24, gt=0, description="Sequences that go through the model together; several processes share them."
     )
     bf16: bool = Field(
         default=False,

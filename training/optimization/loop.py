@@ -2,6 +2,7 @@
 
 A stage brings a `Learner`, which leaves gradients on its parameters. What a learner does in step s depends on its
 weights, its configuration and s alone, so that a run that was killed and started again ends with the same weights.
+Several processes each leave the gradients of their share, and the main one writes.
 """
 
 import hashlib
@@ -9,7 +10,7 @@ import math
 import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -19,10 +20,11 @@ from torch import nn
 
 from deliberate.engines.errors import DeliberateError
 from deliberate.training.artifact import Artifact
-from deliberate.training.optimization import checkpoint
+from deliberate.training.optimization import checkpoint, processes
 from deliberate.training.optimization.checkpoint import Progress
 from deliberate.training.optimization.config import OptimizationConfig
 from deliberate.training.optimization.optimizer import HybridOptimizer, scheduled_rate
+from deliberate.training.optimization.sharding import add_up_gradients, clip_gradients
 from deliberate.training.recording.metrics import MetricsLog, Reporter, read_lines
 from deliberate.training.recording.tensorboard import open_tensorboard
 from deliberate.training.run_folder import finish
@@ -51,12 +53,14 @@ class Learner(Protocol):
         ...
 
     def updates(self, step: int) -> Iterator[Update]:
-        """Work through step `step` (from 0). At each yield the gradients lie on the parameters; the loop applies and
-        clears them before it goes on. Most stages have one update in a step."""
+        """Work through step `step` (from 0). At each yield the gradients lie on the parameters, of this process's share
+        alone; the loop adds them up, applies and clears them before it goes on. Most stages have one update in a
+        step."""
         ...
 
     def save(self, folder: Path) -> None:
-        """Write all that a checkpoint needs, weights in Hugging Face's form where possible. `folder` exists."""
+        """Write all that a checkpoint needs, weights in Hugging Face's form where possible. `folder` exists. All
+        processes come here; the main one writes."""
         ...
 
     def restore(self, folder: Path) -> None:
@@ -77,14 +81,16 @@ def optimize(config: OptimizationConfig, learner: Learner, report: Reporter, *, 
     folder.mkdir(parents=True, exist_ok=True)
     optimizer = HybridOptimizer(learner.named_parameters(), optim=config.optim, weight_decay=config.weight_decay)
     progress = Progress()
-    if (saved := checkpoint.load_latest(folder, run, learner.device)) is not None:
+    if (saved := checkpoint.load_latest(folder, run)) is not None:
         learner.restore(saved.folder)
         optimizer.load_state_dict(saved.optimizer)
         progress = saved.progress
-    with closing(_log(config, progress, report)) as log:
+    processes.wait()  # Until all have read the checkpoint, which the next one replaces.
+    with closing(_log(config, progress, report)) if processes.is_main() else nullcontext() as log:
         while progress.step < config.max_steps:
             progress, values = _step(config, learner, optimizer, progress)
-            log.add(values, step=progress.step, tokens=progress.tokens, seconds=progress.seconds)
+            if log is not None:
+                log.add(values, step=progress.step, tokens=progress.tokens, seconds=progress.seconds)
             if progress.step % config.save_steps == 0 or progress.step == config.max_steps:
                 _save(config, learner, optimizer, progress, run)
     return progress
@@ -116,7 +122,8 @@ def _step(
     )
     tokens, data_hash, gathered = before.tokens, before.data_hash, dict[str, list[float]]()
     for update in learner.updates(before.step):
-        norm = nn.utils.clip_grad_norm_(optimizer.parameters, config.max_grad_norm).item()
+        add_up_gradients(optimizer.parameters)
+        norm = clip_gradients(optimizer.parameters, config.max_grad_norm)
         if not math.isfinite(norm):
             raise Diverged(f"The gradient of step {before.step + 1} is {norm}: lower learning_rate or max_grad_norm.")
         optimizer.step(rate)
@@ -140,19 +147,25 @@ def _save(
     """Write a checkpoint and drop those over the limit."""
     folder = config.output_dir
     partial = folder / f"partial-{progress.step}"
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir()
+    if processes.is_main():
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir()
+    processes.wait()
     learner.save(partial)
-    checkpoint.save(folder, partial, optimizer.state_dict(), progress, run)
-    if config.save_total_limit is not None:
-        checkpoint.prune(folder, config.save_total_limit)
+    state = optimizer.state_dict()
+    if processes.is_main():
+        checkpoint.save(folder, partial, state, progress, run)
+        if config.save_total_limit is not None:
+            checkpoint.prune(folder, config.save_total_limit)
 
 
 def finish_training(config: OptimizationConfig, artifact: Artifact) -> Artifact:
     """Leave the record of a finished model, and remove the checkpoints that nobody wants to keep."""
-    finish(config, artifact)
-    if config.save_total_limit is not None:
-        checkpoint.prune(config.output_dir, keep=0)
+    if processes.is_main():
+        finish(config, artifact)
+        if config.save_total_limit is not None:
+            checkpoint.prune(config.output_dir, keep=0)
+    processes.wait()
     return artifact
 
 

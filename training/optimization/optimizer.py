@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from deliberate.training.optimization.muon import Muon
+from deliberate.training.optimization.sharding import is_sharded, sharded_as, whole_on_main
 
 _HIDDEN = ".layers."
 """In the names of what lies inside a transformer's blocks."""
@@ -41,8 +42,10 @@ class HybridOptimizer:
             parts.append(Muon(matrices, weight_decay=weight_decay))
             matrices = []
         groups = [*_by_rate(rest), {"params": matrices, "weight_decay": weight_decay}]
+        # Split parameters cannot be updated in one call with whole ones.
+        self._at_once = False if any(map(is_sharded, self.parameters)) else None
         if filled := [group for group in groups if group["params"]]:
-            parts.append(torch.optim.AdamW(filled, betas=(0.9, 0.95)))
+            parts.append(torch.optim.AdamW(filled, betas=(0.9, 0.95), foreach=self._at_once))
         self._parts = tuple(parts)
 
     def step(self, learning_rate: float) -> None:
@@ -54,11 +57,34 @@ class HybridOptimizer:
             part.zero_grad(set_to_none=True)
 
     def state_dict(self) -> list[dict[str, Any]]:
-        return [part.state_dict() for part in self._parts]
+        """Of whole parameters, complete in the main process alone; all processes ask together."""
+        return [_joined(part.state_dict()) for part in self._parts]
 
     def load_state_dict(self, state: list[dict[str, Any]]) -> None:
+        """What any number of processes have saved, whether they had split the model or not."""
         for part, saved in zip(self._parts, state, strict=True):
-            part.load_state_dict(saved)
+            part.load_state_dict(_split(part, saved))
+            for group in part.param_groups:
+                if isinstance(part, torch.optim.AdamW):
+                    group["foreach"] = self._at_once
+
+
+def _joined(state: dict[str, Any]) -> dict[str, Any]:
+    return {**state, "state": {number: whole_on_main(values) for number, values in state["state"].items()}}
+
+
+def _split(optimizer: torch.optim.Optimizer, saved: dict[str, Any]) -> dict[str, Any]:
+    """Parameters are numbered in the order of their groups; what has a parameter's shape is split as it is. All is
+    copied, for the file may be removed."""
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    state = {
+        number: {
+            name: (sharded_as(parameters[number], value) if value.shape == parameters[number].shape else value).clone()
+            for name, value in values.items()
+        }
+        for number, values in saved["state"].items()
+    }
+    return {**saved, "state": state}
 
 
 def _by_rate(parameters: list[nn.Parameter]) -> list[dict[str, Any]]:

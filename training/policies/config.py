@@ -1,8 +1,8 @@
 """Which model a stage trains, and which of its weights. Names are TRL's and peft's."""
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from deliberate.training.optimization.config import OptimizationConfig
 
@@ -24,10 +24,25 @@ class LoraOptions(BaseModel):
 class TrainedConfig(OptimizationConfig):
     """A stage that trains a model, of which all weights learn or adapters only."""
 
+    no_effect: ClassVar[frozenset[str]] = OptimizationConfig.no_effect | {"fsdp"}
+
     gradient_checkpointing: bool = Field(
         default=False, description="Compute activations again in the backward pass: less memory, a third more time."
     )
     lora: LoraOptions | None = Field(default=None, description="Train adapters only; None trains all weights.")
+    fsdp: bool = Field(
+        default=False,
+        description="Split the model among several processes, where it is too large for one device; else each has all "
+        "of it. Needs adamw, and no lora.",
+    )
+
+    @model_validator(mode="after")
+    def _can_be_split(self) -> Self:
+        if self.fsdp and self.optim == "muon":
+            raise ValueError("fsdp splits matrices among processes, and muon needs them whole: set optim to adamw")
+        if self.fsdp and self.lora is not None:
+            raise ValueError("fsdp splits the weights that learn, and with lora these are few: leave one of both out")
+        return self
 
 
 class PolicyConfig(TrainedConfig):

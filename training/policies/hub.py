@@ -9,6 +9,7 @@ from transformers.utils import logging
 
 from deliberate.engines.protocol import Message
 from deliberate.search.templating import template_messages
+from deliberate.training.optimization import processes
 
 
 class ChatTokenizer:
@@ -57,8 +58,9 @@ class ChatTokenizer:
         )
 
     def save(self, folder: Path) -> None:
-        """Write the tokenizer's files into a model folder."""
-        self._inner.save_pretrained(folder)
+        """Write the tokenizer's files into a model folder; of several processes the main one does."""
+        if processes.is_main():
+            self._inner.save_pretrained(folder)
 
 
 def hide_progress_bars() -> None:

@@ -27,9 +27,11 @@ def run_recipe(recipe: str, *, output: Path | None, settings: Sequence[str], smo
 
 
 def _run(plan: Plan) -> None:
+    from deliberate.training.optimization import processes
     from deliberate.training.policies.hub import hide_progress_bars
     from deliberate.training.progress import training_bars
 
+    processes.require_one(f"The recipe {plan.chain.name!r}")
     hide_progress_bars()
     with training_bars() as bars:
         for link, artifact in run_plan(plan, lambda link: bars.reporter(link.folder)):

@@ -32,8 +32,12 @@ class Judge(Protocol):
         language model speaks from (chains, tokens, width). Without `learning` only the head gets a gradient."""
         ...
 
+    def spoken(self, batch: ChainBatch) -> Tensor:
+        """After which tokens (chains, tokens) the model is to say what follows, which is right."""
+        ...
+
     def language_loss(self, hidden: Tensor, batch: ChainBatch) -> Tensor:
-        """Mean cross entropy of the tokens that are right; 0 where there are none."""
+        """Sum of the cross entropies of the tokens that follow there."""
         ...
 
     def is_head(self, name: str) -> bool:
@@ -54,8 +58,11 @@ class HeadJudge(ScalarHead):
         hidden = self.hidden(batch.input_ids, learning=learning)
         return filled(self.log_odds(_at(hidden, batch.ends)), batch.read), hidden
 
+    def spoken(self, batch: ChainBatch) -> Tensor:
+        return batch.language
+
     def language_loss(self, hidden: Tensor, batch: ChainBatch) -> Tensor:
-        return _cross_entropy(self.language_logits(hidden[batch.language]), _following(batch))
+        return _cross_entropy(self.language_logits(hidden[batch.language]), _following(batch, batch.language))
 
     def is_head(self, name: str) -> bool:
         return name.startswith(HEAD)
@@ -75,8 +82,12 @@ class _LanguageJudge:
     def named_parameters(self) -> Iterable[tuple[str, nn.Parameter]]:
         return self._network.named_parameters()
 
+    def spoken(self, batch: ChainBatch) -> Tensor:
+        return batch.language
+
     def language_loss(self, hidden: Tensor, batch: ChainBatch) -> Tensor:
-        return _cross_entropy(self._logits(hidden[batch.language]), _following(batch))
+        there = self.spoken(batch)
+        return _cross_entropy(self._logits(hidden[there]), _following(batch, there))
 
     def is_head(self, name: str) -> bool:
         return False
@@ -112,13 +123,12 @@ class MarksJudge(_LanguageJudge):
         odds = mark_logits(self._logits(_at(hidden, batch.ends)[batch.read]), *self._marks)
         return odds.new_zeros(batch.read.shape).masked_scatter(batch.read, odds), hidden
 
-    def language_loss(self, hidden: Tensor, batch: ChainBatch) -> Tensor:
-        """Without the places where the marks are read: what follows there in the chain is no mark."""
+    def spoken(self, batch: ChainBatch) -> Tensor:
+        """Not at the places where the marks are read: what follows there in the chain is no mark."""
         there = batch.language.clone()
         rows, places = batch.read.nonzero(as_tuple=True)
         there[rows, batch.ends[rows, places]] = False
-        following = batch.input_ids.roll(-1, 1)[there]
-        return _cross_entropy(self._logits(hidden[there]), following)
+        return there
 
 
 class ImplicitJudge(_LanguageJudge):
@@ -171,14 +181,13 @@ def _at(hidden: Tensor, places: Tensor) -> Tensor:
     return hidden.gather(1, places.unsqueeze(-1).expand(-1, -1, hidden.shape[-1]))
 
 
-def _following(batch: ChainBatch) -> Tensor:
-    """The right tokens that follow, (tokens,)."""
-    return batch.input_ids.roll(-1, 1)[batch.language]
+def _following(batch: ChainBatch, there: Tensor) -> Tensor:
+    """The tokens (tokens,) that follow the places `there` (chains, tokens)."""
+    return batch.input_ids.roll(-1, 1)[there]
 
 
 def _cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
-    total = nn.functional.cross_entropy(logits, targets, reduction="sum")
-    return total / max(1, targets.shape[0])
+    return nn.functional.cross_entropy(logits, targets, reduction="sum")
 
 
 def _answers(hidden: Tensor, batch: ChainBatch) -> tuple[Tensor, Tensor]:

@@ -6,8 +6,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from deliberate.training.optimization import processes
 from deliberate.training.optimization.loop import Update
 from deliberate.training.optimization.optimizer import RATE_FACTOR
+from deliberate.training.optimization.processes import Share
 from deliberate.training.reward_models.chains import ChainBatch
 from deliberate.training.reward_models.config import RewardModelConfig
 from deliberate.training.reward_models.evaluation import Examination
@@ -43,13 +45,18 @@ class ChainLearner:
 
     def updates(self, step: int) -> Iterator[Update]:
         measured = self.figures() if step and step % self._config.eval_steps == 0 else {}
-        batch = ChainBatch.of(self._batches.at(step), self._pad_id, self.device)
+        groups = self._batches.at(step)
+        chains = [chain for group in groups for chain in group]
+        share = processes.share(range(len(chains)))
+        batch = ChainBatch.of(groups, self._pad_id, self.device)
+        own = ChainBatch.of([[chains[index]] for index in share.items], self._pad_id, self.device)
         learning = step >= self._config.freeze_trunk_steps
-        log_odds, hidden = self._judge.read(batch, learning=learning)
-        loss, values = self._loss(log_odds, batch)
+        log_odds, hidden = self._judge.read(own, learning=learning)
+        loss, values = self._loss(_together(log_odds, share, batch), batch)
         values = {"loss": loss.item(), **values, **measured}
         if self._config.lm_coef and learning:
-            language = self._judge.language_loss(hidden, batch)
+            tokens = max(1, int(self._judge.spoken(batch).sum()))
+            language = processes.summed(share.weight * self._judge.language_loss(hidden, own) / tokens)
             values["lm_loss"] = language.item()
             loss = loss + self._config.lm_coef * language
         loss.backward()
@@ -75,3 +82,10 @@ class ChainLearner:
         for name, parameter in self._judge.named_parameters():
             if self._judge.is_head(name) == head:
                 yield name, parameter
+
+
+def _together(own: Tensor, share: Share[int], batch: ChainBatch) -> Tensor:
+    """Log-odds (chains, places) of the whole batch, with the gradient of this process's own chains."""
+    log_odds = own.new_zeros(batch.read.shape)
+    log_odds[list(share.items), : own.shape[1]] = share.weight * own
+    return processes.summed(log_odds)

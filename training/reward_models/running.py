@@ -6,6 +6,7 @@ from deliberate.training.artifact import Artifact, file_hash
 from deliberate.training.data_run import data_parents
 from deliberate.training.datasets.mixing import Mixture, Part
 from deliberate.training.optimization.loop import finish_training, optimize, train_metrics
+from deliberate.training.optimization.session import session
 from deliberate.training.policies.hub import ChatTokenizer
 from deliberate.training.recording.metrics import Reporter
 from deliberate.training.reward_models.chains import Group
@@ -31,26 +32,27 @@ def train(
     parents = data_parents(config.datasets)
     for model in (config.model_name_or_path, *beside):
         parents |= parent(model)
-    done = finished(config, stage, parents)
-    if done is not None:
-        return done
-    learner = prepare()
-    progress = optimize(config, learner, report, run=identity(config, parents))
-    folder = config.output_dir
-    learner.export(folder)
-    ChatTokenizer(config.model_name_or_path).save(folder)
-    artifact = record(
-        config,
-        stage,
-        parents,
-        task=config.task or "",
-        data_hash=progress.data_hash,
-        weights_hash=file_hash(folder / "model.safetensors"),
-        metrics={**train_metrics(folder, "loss", "lm_loss", "accuracy"), **learner.figures()},
-        step_separator=config.step_separator,
-        format=format_name,
-    )
-    return finish_training(config, artifact)
+    with session(config):
+        done = finished(config, stage, parents)
+        if done is not None:
+            return done
+        learner = prepare()
+        progress = optimize(config, learner, report, run=identity(config, parents))
+        folder = config.output_dir
+        learner.export(folder)
+        ChatTokenizer(config.model_name_or_path).save(folder)
+        artifact = record(
+            config,
+            stage,
+            parents,
+            task=config.task or "",
+            data_hash=progress.data_hash,
+            weights_hash=file_hash(folder / "model.safetensors"),
+            metrics={**train_metrics(folder, "loss", "lm_loss", "accuracy"), **learner.figures()},
+            step_separator=config.step_separator,
+            format=format_name,
+        )
+        return finish_training(config, artifact)
 
 
 def batches(

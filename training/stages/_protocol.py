@@ -42,3 +42,5 @@ class Stage(Generic[Config]):
     config: type[Config]
     run: Callable[[Config, Reporter], Artifact]
     """Tells the reporter how far it is. A stage that had finished returns its artifact at once."""
+    several_processes: bool = False
+    """Several that were started together do the work of one, faster."""

@@ -25,7 +25,9 @@ from deliberate.training.datasets.problems import TaskConfig, read_problems
 from deliberate.training.datasets.rows import PreferenceRow, ProblemRow, RolloutRow
 from deliberate.training.datasets.sources import BadData
 from deliberate.training.objectives.preferences import PreferenceLoss, completion_logps, dpo_losses, implicit_rewards
+from deliberate.training.optimization import processes
 from deliberate.training.optimization.loop import Update, finish_training, optimize, train_metrics
+from deliberate.training.optimization.session import session
 from deliberate.training.policies.config import PolicyConfig
 from deliberate.training.policies.hub import ChatTokenizer
 from deliberate.training.policies.logps import TokenBatch
@@ -73,27 +75,26 @@ def run(config: DPOConfig, report: Reporter = lambda _: None) -> Artifact:
     """Train to `config.max_steps` and leave a model folder.
 
     Raises:
-        CheckpointError, OtherRun: the folder holds another run.
+        CheckpointError, OtherRun: the folder holds another run, or another command is at work in it.
         BadData: the data cannot be read, are of other kinds, or hold no pair.
     """
     parents = {**data_parents((*config.datasets, *config.solutions)), **parent(config.model_name_or_path)}
-    if (done := finished(config, NAME, parents)) is not None:
-        return done
-    pairs = _pairs(config)
-    torch.set_num_threads(config.num_threads)
-    learner = _Learner(config, pairs)
-    progress = optimize(config, learner, report, run=identity(config, parents))
-    learner.export(config.output_dir)
-    artifact = record(
-        config,
-        NAME,
-        parents,
-        task=", ".join(data.source for data in config.datasets),
-        data_hash=progress.data_hash,
-        weights_hash=file_hash(config.output_dir / "model.safetensors"),
-        metrics=train_metrics(config.output_dir, "loss", "rewards/accuracies", "rewards/margins"),
-    )
-    return finish_training(config, artifact)
+    with session(config):
+        if (done := finished(config, NAME, parents)) is not None:
+            return done
+        learner = _Learner(config, _pairs(config))
+        progress = optimize(config, learner, report, run=identity(config, parents))
+        learner.export(config.output_dir)
+        artifact = record(
+            config,
+            NAME,
+            parents,
+            task=", ".join(data.source for data in config.datasets),
+            data_hash=progress.data_hash,
+            weights_hash=file_hash(config.output_dir / "model.safetensors"),
+            metrics=train_metrics(config.output_dir, "loss", "rewards/accuracies", "rewards/margins"),
+        )
+        return finish_training(config, artifact)
 
 
 class _Learner:
@@ -113,11 +114,10 @@ class _Learner:
     def updates(self, step: int) -> Iterator[Update]:
         size = self._config.per_device_train_batch_size
         pairs = list(islice(self._pairs.from_position(step * size), size))
-        batch = self._batch(pairs)
-        loss, values = self._loss(batch)
+        loss, values, tokens = self._loss(pairs)
         loss.backward()
         content = hashlib.blake2b("\n".join(pair.id for pair in pairs).encode()).digest()
-        yield Update(values, int((batch.starts + batch.mask.sum(-1)).sum()), content)
+        yield Update(values, tokens, content)
 
     def save(self, folder: Path) -> None:
         self._policy.save(folder)
@@ -140,14 +140,30 @@ class _Learner:
         ]
         return TokenBatch.of(prompts * 2, completions, self._tokenizer.pad_id, self.device)
 
-    def _loss(self, batch: TokenBatch) -> tuple[Tensor, dict[str, float]]:
-        config = self._config
-        logps = token_logps(self._policy.model, batch, bf16=config.bf16).logps
+    def _measured(self, pairs: Sequence[PreferenceRow]) -> Tensor:
+        """Of each pair (6, pairs): log-probabilities of the better and the worse completion, the same of the reference,
+        tokens of the better one, and of all that is read. Only this process's pairs have a gradient."""
+        share = processes.share(range(len(pairs)))
+        batch = self._batch([pairs[index] for index in share.items])
+        logps = token_logps(self._policy.model, batch, bf16=self._config.bf16).logps
         with torch.no_grad(), self._policy.without_adapters():
-            ref_logps = token_logps(self._reference.model, batch, bf16=config.bf16).logps
-        (chosen, rejected), (ref_chosen, ref_rejected) = (
-            completion_logps(values, batch.mask).chunk(2) for values in (logps, ref_logps)
-        )
+            ref_logps = token_logps(self._reference.model, batch, bf16=self._config.bf16).logps
+        lengths = batch.mask.sum(-1)
+        columns = [
+            *completion_logps(logps, batch.mask).chunk(2),
+            *completion_logps(ref_logps, batch.mask).chunk(2),
+            lengths.chunk(2)[0],
+            (batch.starts + lengths).view(2, -1).sum(0),
+        ]
+        own = torch.stack([column.float() for column in columns])
+        whole = own.new_zeros(len(columns), len(pairs))
+        whole[:, list(share.items)] = share.weight * own
+        return processes.summed(whole)
+
+    def _loss(self, pairs: Sequence[PreferenceRow]) -> tuple[Tensor, dict[str, float], int]:
+        """With figures, and how many tokens were read."""
+        config = self._config
+        chosen, rejected, ref_chosen, ref_rejected, lengths, read = self._measured(pairs)
         losses = dpo_losses(
             chosen,
             rejected,
@@ -157,11 +173,10 @@ class _Learner:
             loss_type=config.loss_type,
             label_smoothing=config.label_smoothing,
         )
-        tokens = batch.mask.chunk(2)[0].sum(-1).clamp(min=1)
-        loss = losses.mean() - config.rpo_alpha * (chosen / tokens).mean()
+        loss = losses.mean() - config.rpo_alpha * (chosen / lengths.clamp(min=1)).mean()
         better = implicit_rewards(chosen, ref_chosen, config.beta).detach()
         worse = implicit_rewards(rejected, ref_rejected, config.beta).detach()
-        return loss, {
+        values = {
             "loss": loss.item(),
             "rewards/chosen": better.mean().item(),
             "rewards/rejected": worse.mean().item(),
@@ -170,6 +185,7 @@ class _Learner:
             "logps/chosen": chosen.detach().mean().item(),
             "logps/rejected": rejected.detach().mean().item(),
         }
+        return loss, values, int(read.sum())
 
 
 def _pairs(config: DPOConfig) -> Mixture[PreferenceRow]:
@@ -196,4 +212,4 @@ def _solutions(config: DPOConfig) -> Sequence[ProblemRow] | None:
     return [row for row in read_problems(config.solutions, config.solutions_task) if isinstance(row, ProblemRow)]
 
 
-STAGE = Stage(NAME, DPOConfig, run)
+STAGE = Stage(NAME, DPOConfig, run, several_processes=True)

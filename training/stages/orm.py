@@ -7,7 +7,6 @@ the verifier `reward_model` serves in the format `orm`.
 
 from typing import Literal
 
-import torch
 from pydantic import Field
 from torch import Tensor
 
@@ -53,11 +52,10 @@ def run(config: ORMConfig, report: Reporter = lambda _: None) -> Artifact:
     """Train to `config.max_steps` and leave a sequence classifier.
 
     Raises:
-        CheckpointError, OtherRun: the folder holds a run with another configuration.
+        CheckpointError, OtherRun: the folder holds a run with another configuration, or another command is at work.
         BadData: the datasets cannot be read, or hold nothing to compare.
         InvalidRequest: the model cannot be loaded, or the task cannot make wrong chains.
     """
-    torch.set_num_threads(config.num_threads)
     return train(config, STAGE.name, report, lambda: _learner(config), FORMAT)
 
 
@@ -111,4 +109,4 @@ def pair_figures(rewards: Tensor, quality: Tensor, members: Tensor) -> dict[str,
     return {"accuracy": (leads > 0).float().mean().item()} if leads.numel() else {}
 
 
-STAGE = Stage("orm", ORMConfig, run)
+STAGE = Stage("orm", ORMConfig, run, several_processes=True)

@@ -8,7 +8,6 @@ verifier `reward_model`, the last by `likelihood` with `ratio`.
 
 from typing import ClassVar, Literal, Self
 
-import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
@@ -78,11 +77,10 @@ def run(config: PRMConfig, report: Reporter = lambda _: None) -> Artifact:
     """Train to `config.max_steps` and leave a token classifier, or a language model.
 
     Raises:
-        CheckpointError, OtherRun: the folder holds a run with another configuration.
+        CheckpointError, OtherRun: the folder holds a run with another configuration, or another command is at work.
         BadData: the datasets cannot be read, or labels do not fit their steps.
         InvalidRequest: the model cannot be loaded or has no such format, or the task cannot label steps.
     """
-    torch.set_num_threads(config.num_threads)
     served = None if config.form == "implicit" else config.layout
     beside = () if config.reference_model is None else (config.reference_model,)
     return train(config, STAGE.name, report, lambda: _learner(config), served, *beside)
@@ -144,4 +142,4 @@ def _implicit_loss(log_odds: Tensor, batch: ChainBatch, kind: str) -> tuple[Tens
     return loss, pair_figures(rewards.detach(), quality, batch.members)
 
 
-STAGE = Stage("prm", PRMConfig, run)
+STAGE = Stage("prm", PRMConfig, run, several_processes=True)

@@ -20,7 +20,9 @@ from deliberate.training.data_run import data_parents
 from deliberate.training.datasets import DatasetConfig, read_dataset
 from deliberate.training.datasets.mixing import mixture_of
 from deliberate.training.datasets.rows import ProblemRow
+from deliberate.training.optimization import processes
 from deliberate.training.optimization.loop import Update, finish_training, optimize, train_metrics
+from deliberate.training.optimization.session import session
 from deliberate.training.policies.architecture import new_model, scale_logits
 from deliberate.training.policies.config import TrainedConfig
 from deliberate.training.policies.hub import ChatTokenizer
@@ -73,31 +75,31 @@ def run(config: SFTConfig, report: Reporter = lambda _: None) -> Artifact:
     Resumes from the newest checkpoint in `config.output_dir`; where that run had finished, returns its artifact.
 
     Raises:
-        CheckpointError, OtherRun: the folder holds a run with another configuration.
+        CheckpointError, OtherRun: the folder holds a run with another configuration, or another command is at work.
         BadData: the datasets cannot be read.
         UnknownTaskError: there is no such task.
     """
     model = {} if config.model_name_or_path is None else parent(config.model_name_or_path)
     parents = {**data_parents(config.datasets), **model}
-    done = finished(config, STAGE.name, parents)
-    if done is not None:
-        return done
-    torch.set_num_threads(config.num_threads)
-    learner = _Learner(config)
-    progress = optimize(config, learner, report, run=identity(config, parents))
-    folder = config.output_dir
-    learner.export(folder)
-    artifact = record(
-        config,
-        STAGE.name,
-        parents,
-        task=config.task or "",
-        data_hash=progress.data_hash,
-        weights_hash=file_hash(folder / "model.safetensors"),
-        metrics=train_metrics(folder, "loss"),
-        verifier=config.verifier,
-    )
-    return finish_training(config, artifact)
+    with session(config):
+        done = finished(config, STAGE.name, parents)
+        if done is not None:
+            return done
+        learner = _Learner(config)
+        progress = optimize(config, learner, report, run=identity(config, parents))
+        folder = config.output_dir
+        learner.export(folder)
+        artifact = record(
+            config,
+            STAGE.name,
+            parents,
+            task=config.task or "",
+            data_hash=progress.data_hash,
+            weights_hash=file_hash(folder / "model.safetensors"),
+            metrics=train_metrics(folder, "loss"),
+            verifier=config.verifier,
+        )
+        return finish_training(config, artifact)
 
 
 class _Learner:
@@ -123,7 +125,7 @@ class _Learner:
 
     def updates(self, step: int) -> Iterator[Update]:
         batch = self._batch(step)
-        loss = self._loss(batch)
+        loss = processes.summed(self._loss(batch))
         loss.backward()
         yield Update({"loss": loss.item()}, batch.tokens, batch.content)
 
@@ -152,12 +154,15 @@ class _Learner:
         return next(batches)
 
     def _loss(self, batch: Batch) -> torch.Tensor:
-        """Mean cross entropy of the completion tokens; the prompt's positions never reach the vocabulary."""
-        ids, labels = batch.input_ids.to(self.device), batch.labels.to(self.device)
+        """This process's part of the mean cross entropy of the batch's completion tokens. The prompt's positions never
+        reach the vocabulary."""
+        share = processes.share(range(len(batch.input_ids)))
+        ids, labels = batch.input_ids[share.items].to(self.device), batch.labels[share.items].to(self.device)
         learned = labels != IGNORED
         with autocast(self.device, self._config.bf16):
             logits = output_logits(self._network.model, last_hidden(self._network.model, ids)[learned])
-        return nn.functional.cross_entropy(logits.float(), labels[learned])
+        part = share.weight * learned.sum().item() / (batch.labels != IGNORED).sum().item()
+        return part * nn.functional.cross_entropy(logits.float(), labels[learned])
 
 
 def _source(config: SFTConfig, tokenizer: ChatTokenizer) -> ExampleSource:
@@ -167,4 +172,4 @@ def _source(config: SFTConfig, tokenizer: ChatTokenizer) -> ExampleSource:
     return RowExamples(mixture_of(datasets, ProblemRow, config.seed), tokenizer, config.max_length)
 
 
-STAGE = Stage("sft", SFTConfig, run)
+STAGE = Stage("sft", SFTConfig, run, several_processes=True)

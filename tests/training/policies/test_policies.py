@@ -119,13 +119,20 @@ async def test_an_engine_samples_from_the_policy_as_it_is(folder: Path, lora: Lo
     assert torch.allclose(mine, torch.tensor(told), atol=1e-4), "the engine drew from other weights"
 
 
-def test_gradient_checkpointing_changes_no_gradient(folder: Path) -> None:
+def test_gradient_checkpointing_computes_again_and_changes_no_gradient(folder: Path) -> None:
     gradients: list[torch.Tensor] = []
+    computed = [0, 0]
     for checkpointing in (False, True):
         trained = network(folder, gradient_checkpointing=checkpointing)
+
+        def count(*_: object, kind: int = int(checkpointing)) -> None:
+            computed[kind] += 1
+
+        trained.model.get_decoder().layers[0].mlp.register_forward_pre_hook(count)
         completion_logps(trained.model, batch()).logps.sum().backward()
         gradients.append(trained.model.get_input_embeddings().weight.grad)
     assert alike(*gradients)
+    assert computed == [1, 2]
 
 
 def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
