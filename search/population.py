@@ -1,15 +1,14 @@
 """What strategies share that divide the next steps among all chains of one length."""
 
 from abc import abstractmethod
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 from statistics import fmean
 
 from deliberate.search.events import Event, Failed, Scored
+from deliberate.search.following import FollowingStrategy
 from deliberate.search.nodes import Node
-from deliberate.search.stepwise import StepStrategy
 from deliberate.search.strategy import Context
 from deliberate.search.tree import Tree
 
@@ -27,7 +26,7 @@ class Member:
         return max(self.copies, key=lambda node: node.children)
 
 
-class PopulationStrategy(StepStrategy, frozen=True):
+class PopulationStrategy(FollowingStrategy, frozen=True):
     """Draw first steps, weigh the chains, divide the next steps among them by their weights, until all have ended.
 
     Shares depend on the weights of all chains of one length. So that chains need not wait for their siblings, those
@@ -49,17 +48,8 @@ class PopulationStrategy(StepStrategy, frozen=True):
         `width` is how many places there were, those of steps that failed among them. `draw` is uniform in [0, 1).
         """
 
-    async def run(self, context: Context) -> AsyncGenerator[Event, None]:
-        tree = self.plant(context)
-        generations = _Generations(self, tree)
-        async with aclosing(tree.events()) as events:
-            async for event in events:
-                yield event
-                generations.hear(event)
-                if generations.over:
-                    break
-        async for event in self.choose(tree):
-            yield event
+    def follow(self, context: Context) -> "_Generations":
+        return _Generations(self, self.plant(context))
 
 
 class _Generations:
@@ -69,7 +59,7 @@ class _Generations:
         self.over = False
         """No chain goes on."""
         self._strategy = strategy
-        self._tree = tree
+        self.tree = tree
         self._draws = Random(tree.root.seed)
         # Steps, in an order that does not depend on what came first. One that ended its chain may have several places.
         self._places = list(tree.expand(tree.root, strategy.slots))
@@ -92,7 +82,7 @@ class _Generations:
         """The chains that were judged, each once."""
         copies: dict[tuple[int, ...], list[Node]] = {}
         for index in self._places:
-            if index in self._heard and (node := self._tree.nodes.get(index)) is not None:
+            if index in self._heard and (node := self.tree.nodes.get(index)) is not None:
                 copies.setdefault(node.chain.token_ids, []).append(node)
         return [Member(tuple(nodes)) for nodes in copies.values()]
 
@@ -114,13 +104,13 @@ class _Generations:
     def _prune(self, member: Member, share: int) -> None:
         for node in member.copies:
             if not share:
-                self._tree.prune(node, f"got none of the next steps at depth {node.depth}")
+                self.tree.prune(node, f"got none of the next steps at depth {node.depth}")
             elif node is not member.node:
-                self._tree.prune(node, f"the same chain as that of step {member.node.index}")
+                self.tree.prune(node, f"the same chain as that of step {member.node.index}")
 
     def _extend(self, node: Node, share: int) -> list[int]:
         ahead = self._ahead.pop(node, range(0))
-        more = self._tree.expand(node, share - len(ahead)) if share > len(ahead) else range(0)
+        more = self.tree.expand(node, share - len(ahead)) if share > len(ahead) else range(0)
         return [*ahead, *more]
 
     def _extend_ahead(self) -> None:
@@ -130,4 +120,4 @@ class _Generations:
         for member, weight in zip(population, weights, strict=True):
             node = member.node
             if weight >= mean and not node.ended and node not in self._ahead:
-                self._ahead[node] = self._tree.expand(node, 1)
+                self._ahead[node] = self.tree.expand(node, 1)

@@ -25,13 +25,18 @@ class Ballot:
 
     @property
     def confidence(self) -> float:
-        """Mean log-probability per token, in nats: breaks ties."""
-        return fmean(self.sample.logprobs) if self.sample.logprobs else 0.0
+        """Breaks ties."""
+        return mean_logprob(self.sample.logprobs)
 
     @property
     def identity(self) -> str:
         """What makes it different from other answers: its answer, or else its whole text."""
         return f"text:{self.sample.text.strip()}" if self.answer is None else f"answer:{self.answer}"
+
+
+def mean_logprob(logprobs: Sequence[float]) -> float:
+    """Per token, in nats; 0 where none are known."""
+    return fmean(logprobs) if logprobs else 0.0
 
 
 def ballot(event: Sampled | Completed) -> Ballot:

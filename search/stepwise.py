@@ -1,7 +1,6 @@
 """What strategies that search step by step share: their options, and the choice among the chains that ended."""
 
 from collections.abc import AsyncGenerator, Mapping
-from statistics import fmean
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, FiniteFloat
@@ -10,7 +9,7 @@ from deliberate.engines.protocol import Finish, Sample
 from deliberate.search.errors import every_sample_failed
 from deliberate.search.events import Chosen, Completed, Event
 from deliberate.search.nodes import Node
-from deliberate.search.ranking import ballot, by_score, by_votes, counting
+from deliberate.search.ranking import ballot, by_score, by_votes, counting, mean_logprob
 from deliberate.search.steps import StepRules
 from deliberate.search.strategy import Context, Strategy
 from deliberate.search.tree import Tree
@@ -104,8 +103,7 @@ class StepStrategy(Strategy, frozen=True):
 def score_of(node: Node) -> tuple[float, float]:
     """What steps are ranked by: the score, then the mean log-probability; a chain nobody judged ranks by that alone."""
     value = node.value
-    logprobs = node.chain.logprobs
-    return (0.5 if value is None else value, fmean(logprobs) if logprobs else 0.0)
+    return (0.5 if value is None else value, mean_logprob(node.chain.logprobs))
 
 
 def _most_promising(tree: Tree) -> Node | None:

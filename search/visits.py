@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from math import exp, inf, log, sqrt
-from statistics import fmean
 
 from deliberate.search.events import Visited
 from deliberate.search.nodes import Node
+from deliberate.search.ranking import mean_logprob
 
 PUCT_BASE = 19652
 """Visits from which on exploration grows, as in AlphaZero (Silver et al. 2018)."""
@@ -94,7 +94,7 @@ def grown(parent: Branch, nodes: Iterable[Node], known: Iterable[Branch] = ()) -
 def weigh(parent: Branch, branches: Sequence[Branch]) -> None:
     """P = exp(mean log-probability) of the steps after one chain, normalised."""
     start = len(parent.node.chain.logprobs)
-    weights = [exp(_mean(branch.node.chain.logprobs[start:])) for branch in branches]
+    weights = [exp(mean_logprob(branch.node.chain.logprobs[start:])) for branch in branches]
     for branch, weight in zip(branches, weights, strict=True):
         branch.prior = weight / sum(weights)
 
@@ -120,7 +120,3 @@ def uct(branch: Branch, exploration: float) -> float:
     if not branch.trials:
         return inf
     return branch.value + exploration * sqrt(log(branch.parent.trials) / branch.trials)
-
-
-def _mean(logprobs: Sequence[float]) -> float:
-    return fmean(logprobs) if logprobs else 0.0

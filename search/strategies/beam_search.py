@@ -7,17 +7,17 @@ is mended here once all are judged). Which chains survive depends on the scores 
 it was wrong and changes no answer.
 """
 
-from collections.abc import AsyncGenerator, Iterable, Sequence
-from contextlib import aclosing
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from deliberate.search.events import Cancelled, Event, Expanded, Failed, Scored
+from deliberate.search.following import FollowingStrategy
 from deliberate.search.nodes import Node
 from deliberate.search.sampling import MAX_WIDTH
-from deliberate.search.stepwise import StepStrategy, score_of
+from deliberate.search.stepwise import score_of
 from deliberate.search.strategy import Context
 from deliberate.search.tree import Tree
 
@@ -25,7 +25,7 @@ MAX_LOOKAHEAD = 16
 """Most steps that a request may look ahead."""
 
 
-class BeamSearch(StepStrategy, frozen=True):
+class BeamSearch(FollowingStrategy, frozen=True):
     """Draw steps from each of the best chains, judge them, keep the best again.
 
     It ends when no chain goes on, or as many have ended as steps are drawn at once.
@@ -49,17 +49,8 @@ class BeamSearch(StepStrategy, frozen=True):
     def slots(self) -> int:
         return self.width * self.expansions
 
-    async def run(self, context: Context) -> AsyncGenerator[Event, None]:
-        tree = self.plant(context, lookahead=self.lookahead)
-        beam = _Beam(self, tree)
-        async with aclosing(tree.events()) as events:
-            async for event in events:
-                yield event
-                beam.hear(event)
-                if beam.over:
-                    break
-        async for event in self.choose(tree):
-            yield event
+    def follow(self, context: Context) -> "_Beam":
+        return _Beam(self, self.plant(context, lookahead=self.lookahead))
 
 
 @dataclass(slots=True, eq=False)
@@ -91,7 +82,7 @@ class _Beam:
 
     def __init__(self, options: BeamSearch, tree: Tree) -> None:
         self._options = options
-        self._tree = tree
+        self.tree = tree
         self.over = False
         """Enough chains have ended."""
         self._levels = [_Level(final=True)]
@@ -104,7 +95,7 @@ class _Beam:
         match event:
             case Expanded(index):
                 level = self._levels[self._level_of[index]]
-                level.drawn += [self._tree.nodes[index]] if index in level.open else []
+                level.drawn += [self.tree.nodes[index]] if index in level.open else []
             case Scored(index) | Failed(index) | Cancelled(index):
                 level = self._levels[self._level_of[index]]
                 level.open.pop(index, None)
@@ -136,7 +127,7 @@ class _Beam:
             self.over, survivors = True, []
         for node in self._levels[depth].judged:
             if node not in survivors and not node.ended:
-                self._tree.prune(node, f"not among the best {self._options.width} at depth {node.depth}")
+                self.tree.prune(node, f"not among the best {self._options.width} at depth {node.depth}")
         if not survivors:
             return
         for node in survivors:
@@ -149,7 +140,7 @@ class _Beam:
             self._levels.append(_Level())
         if steps <= 0:
             return
-        for index in self._tree.expand(node, steps):
+        for index in self.tree.expand(node, steps):
             self._level_of[index] = depth
             self._levels[depth].open[index] = node
 

@@ -4,21 +4,21 @@ The chains are split into subtrees that each follow their own best step, so that
 width a beam's chains become copies of each other, these do not. No barrier: subtrees never wait for each other.
 """
 
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from collections.abc import Sequence
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from deliberate.search.events import Event, Failed, Scored
+from deliberate.search.following import FollowingStrategy
 from deliberate.search.nodes import Node
 from deliberate.search.sampling import MAX_WIDTH
-from deliberate.search.stepwise import StepStrategy, score_of
+from deliberate.search.stepwise import score_of
 from deliberate.search.strategy import Context
 from deliberate.search.tree import Tree
 
 
-class DiverseVerifierTreeSearch(StepStrategy, frozen=True):
+class DiverseVerifierTreeSearch(FollowingStrategy, frozen=True):
     """In each of several subtrees, draw steps and go on with the best, until that one ends its chain."""
 
     kind: Literal["dvts"] = "dvts"
@@ -44,22 +44,17 @@ class DiverseVerifierTreeSearch(StepStrategy, frozen=True):
     def slots(self) -> int:
         return self.width
 
-    async def run(self, context: Context) -> AsyncGenerator[Event, None]:
-        tree = self.plant(context)
-        subtrees = _Subtrees(self, tree)
-        async with aclosing(tree.events()) as events:
-            async for event in events:
-                yield event
-                subtrees.hear(event)
-        async for event in self.choose(tree):
-            yield event
+    def follow(self, context: Context) -> "_Subtrees":
+        return _Subtrees(self, self.plant(context))
 
 
 class _Subtrees:
     """Which step each subtree follows."""
 
     def __init__(self, options: DiverseVerifierTreeSearch, tree: Tree) -> None:
-        self._tree = tree
+        self.tree = tree
+        self.over = False
+        """The search ends by itself, when no subtree grows any more."""
         self._expansions = options.expansions
         self._siblings: dict[int, range] = {}
         self._awaited: set[int] = set()
@@ -76,7 +71,7 @@ class _Subtrees:
                 return
         siblings = self._siblings[index]
         if self._awaited.isdisjoint(siblings):
-            self._follow_best([self._tree.nodes[i] for i in siblings if i in self._tree.nodes])
+            self._follow_best([self.tree.nodes[i] for i in siblings if i in self.tree.nodes])
 
     def _await(self, siblings: range) -> None:
         self._siblings |= dict.fromkeys(siblings, siblings)
@@ -88,6 +83,6 @@ class _Subtrees:
         best = max(uncut, key=lambda node: (*score_of(node), -node.index), default=None)
         for node in judged:
             if node is not best and not node.ended:
-                self._tree.prune(node, f"not the best of its subtree at depth {node.depth}")
+                self.tree.prune(node, f"not the best of its subtree at depth {node.depth}")
         if best is not None and not best.ended:
-            self._await(self._tree.expand(best, self._expansions))
+            self._await(self.tree.expand(best, self._expansions))
