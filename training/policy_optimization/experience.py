@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 
 from deliberate.training.objectives.masking import masked_mean
+from deliberate.training.optimization import processes
+from deliberate.training.optimization.processes import Share
 from deliberate.training.policies.logps import TokenBatch
 from deliberate.training.policy_optimization.explorer import ScoredGroup
 
@@ -65,6 +67,10 @@ class Experience:
         wide = {name: values.expand(self.mask.shape) for name, values in columns.items()}
         return replace(self, columns={**self.columns, **wide})
 
+    def unlearned(self) -> "Experience":
+        """The same with nothing to learn from it."""
+        return replace(self, mask=torch.zeros_like(self.mask))
+
     def batch(self, pad_id: int, device: torch.device) -> TokenBatch:
         """For a model."""
         return TokenBatch.of(self.prompts, self.completions, pad_id, device)
@@ -86,11 +92,13 @@ def experience_of(groups: Sequence[ScoredGroup], left_out: Sequence[bool]) -> Ex
     return Experience(tuple(prompt for prompt, _ in samples), completions, mask, {"sampling_logps": logps})
 
 
-def micro_batches(lengths: Sequence[int], indices: Sequence[int], size: int) -> Iterator[list[int]]:
-    """The `indices` in lots of at most `size`, each of similar lengths, so that little is padding."""
+def micro_batches(lengths: Sequence[int], indices: Sequence[int], size: int) -> Iterator[Share[int]]:
+    """The `indices` in lots of at most `size` for each process, of similar lengths, so that little is padding. All
+    processes have as many lots."""
     ordered = sorted(indices, key=lambda i: (lengths[i], i))
-    for start in range(0, len(ordered), size):
-        yield ordered[start : start + size]
+    together = size * processes.count()
+    for start in range(0, len(ordered), together):
+        yield processes.share(ordered[start : start + together])
 
 
 @torch.no_grad()
@@ -100,7 +108,8 @@ def computed(
     """(completions, longest completion) of what `values_of` computes of `size` completions at a time, as wide as they
     are; 0 at completions that are not `needed`."""
     found = torch.zeros(experience.mask.shape)
-    for lot in micro_batches(experience.lengths, range(len(experience.prompts)) if needed is None else needed, size):
-        values = values_of(experience.rows(lot))
-        found[torch.tensor(lot), : values.shape[1]] = values.float().cpu()
-    return found
+    for share in micro_batches(experience.lengths, range(len(experience.prompts)) if needed is None else needed, size):
+        values = values_of(experience.rows(share.items))
+        if not share.spare:
+            found[torch.tensor(share.items), : values.shape[1]] = values.float().cpu()
+    return processes.summed(found)

@@ -18,6 +18,7 @@ from deliberate.engines.protocol import Conversation, Prompt, Sample
 from deliberate.search.evaluation import question_seed
 from deliberate.training.datasets.rows import Row
 from deliberate.training.datasets.sources import BadData
+from deliberate.training.optimization import processes
 from deliberate.training.policies.hub import ChatTokenizer
 from deliberate.training.policy_optimization.config import RewardOptions, SampledConfig
 from deliberate.training.sampling.engines import EngineConfig
@@ -72,11 +73,17 @@ class Explorer:
     def explore(
         self, rows: Sequence[Row], n: int, seed: str, rewards: Sequence[RewardOptions] | None = None
     ) -> list[ScoredGroup]:
-        """`n` completions of each row. Their seeds follow from `seed`, the row and its place.
+        """`n` completions of each row. Their seeds follow from `seed`, the row and its place. Several processes share
+        the rows, and each returns all groups.
 
         `rewards` are the configured ones unless given. Raises BadData for a prompt that the policy cannot take.
         """
-        return self._loop.run(self._groups(rows, n, seed, self._config.rewards if rewards is None else rewards))
+        seeds = [question_seed(self._config.seed, f"{seed}:{place}:{row.id}") for place, row in enumerate(rows)]
+        own = processes.share(list(zip(rows, seeds, strict=True)))
+        if own.spare:
+            return processes.gathered([])
+        wanted = self._config.rewards if rewards is None else rewards
+        return processes.gathered(self._loop.run(self._groups(own.items, n, wanted)))
 
     def close(self) -> None:
         """End the engine and what was lent to verifiers."""
@@ -97,10 +104,10 @@ class Explorer:
         return await self._stack.enter_async_context(lent_resources(self._engine, named, self._config.verifier_model))
 
     async def _groups(
-        self, rows: Sequence[Row], n: int, seed: str, rewards: Sequence[RewardOptions]
+        self, rows: Sequence[tuple[Row, int]], n: int, rewards: Sequence[RewardOptions]
     ) -> list[ScoredGroup]:
-        seeds = [question_seed(self._config.seed, f"{seed}:{place}:{row.id}") for place, row in enumerate(rows)]
-        return await asyncio.gather(*(self._group(row, n, s, rewards) for row, s in zip(rows, seeds, strict=True)))
+        """Of rows with their seeds."""
+        return await asyncio.gather(*(self._group(row, n, seed, rewards) for row, seed in rows))
 
     async def _group(self, row: Row, n: int, seed: int, rewards: Sequence[RewardOptions]) -> ScoredGroup:
         scorings = {reward.name: _scoring(reward) for reward in rewards}

@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import fmean, stdev
 
+import torch
 from torch import Tensor
 
+from deliberate.training.optimization import processes
 from deliberate.training.policy_optimization.explorer import ScoredGroup
 from deliberate.training.policy_optimization.rewards import Rewards
 
@@ -37,7 +39,7 @@ def _any_pair(groups: Sequence[Sequence[float]]) -> bool:
 
 @dataclass(slots=True)
 class Tally:
-    """Means over the tokens of several micro-batches."""
+    """Means over the tokens of several micro-batches, of all processes."""
 
     sums: dict[str, tuple[float, int]] = field(default_factory=dict[str, tuple[float, int]])
 
@@ -52,6 +54,10 @@ class Tally:
         above = clipped & (ratio > 1)
         self.add(mask, clip_fraction=clipped, clip_fraction_low=clipped & ~above, clip_fraction_high=above)
 
-    @property
     def means(self) -> dict[str, float]:
-        return {name: total / max(1, tokens) for name, (total, tokens) in self.sums.items()}
+        """All processes ask together, with the same names."""
+        sums = torch.tensor(list(self.sums.values()), dtype=torch.float64).reshape(-1, 2)
+        return {
+            name: total / max(1, tokens)
+            for name, (total, tokens) in zip(self.sums, processes.summed(sums).tolist(), strict=True)
+        }

@@ -70,7 +70,7 @@ class GRPOLearner(PolicyLearner):
         """Leave the gradient of the part's loss on the parameters."""
         tally = Tally()
         loss = self.backward(experience, part, learned, self._config.loss_type, lambda rows: self._losses(rows, tally))
-        return {"loss": loss, **tally.means}
+        return {"loss": loss, **tally.means()}
 
     def _renew_reference(self, step: int) -> None:
         """Iterative GRPO."""

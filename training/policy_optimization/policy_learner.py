@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from deliberate.training.objectives.aggregation import LossType, token_weights
+from deliberate.training.optimization import processes
 from deliberate.training.policies.hub import ChatTokenizer
 from deliberate.training.policies.logps import TokenLogps, completion_logps
 from deliberate.training.policies.network import load_policy
@@ -80,22 +81,23 @@ class PolicyLearner:
     ) -> float:
         """Leave the gradient of the part's loss on the parameters; the loss.
 
-        It is that of the whole part, however it is cut into micro-batches. Only what is `learned` has a gradient and
-        goes through the model.
+        It is that of the whole part, however it is cut into micro-batches and shared by processes, each of which leaves
+        the gradient of its share. Only what is `learned` has a gradient and goes through the model.
         """
         config, chosen = self._base, list(part)
         weights = torch.zeros(experience.mask.shape)
         weights[chosen] = token_weights(experience.mask[chosen], loss_type, config.max_completion_length)
         weighted = experience.with_columns(weights=weights)
-        loss = 0.0
-        for lot in micro_batches(
+        loss = torch.zeros((), dtype=torch.float64)
+        for share in micro_batches(
             experience.lengths, sorted(set(part) & set(learned)), config.per_device_train_batch_size
         ):
-            rows = weighted.rows(lot)
-            share = (losses(rows) * rows.columns["weights"].to(self.device)).sum()
-            share.backward()  # pyright: ignore[reportUnknownMemberType]
-            loss += share.item()
-        return loss
+            rows = weighted.rows(share.items)
+            found = losses(rows.unlearned() if share.spare else rows)
+            lost = (found * rows.columns["weights"].to(self.device)).sum()
+            lost.backward()  # pyright: ignore[reportUnknownMemberType]
+            loss += share.weight * lost.item()
+        return processes.summed(loss).item()
 
     def __enter__(self) -> Self:
         return self

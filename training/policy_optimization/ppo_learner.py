@@ -78,11 +78,11 @@ class PPOLearner(PolicyLearner):
         tally = Tally()
         learned = experience.mask.any(-1).nonzero().flatten().tolist()
         loss = self.backward(experience, part, learned, "dapo", lambda rows: self._losses(rows, tally))
-        return {"loss": loss, **tally.means}
+        return {"loss": loss, **tally.means()}
 
     def save(self, folder: Path) -> None:
         super().save(folder)
-        (folder / VALUE).mkdir()
+        (folder / VALUE).mkdir(exist_ok=True)
         self.critic.save(folder / VALUE)
 
     def restore(self, folder: Path) -> None:
@@ -112,7 +112,7 @@ class PPOLearner(PolicyLearner):
         tally.add(mask, kl=experience.columns["kl"], value=values)
         spread = masked_variance(returns, mask)
         unexplained = masked_variance(returns - values, mask) / spread if spread > 0 else spread
-        return {**tally.means, "explained_variance": 1 - float(unexplained)}
+        return {**tally.means(), "explained_variance": 1 - float(unexplained)}
 
     def _losses(self, rows: Experience, tally: Tally) -> Tensor:
         config, thought, values = self._config, self.logps(rows), self._values(rows)

@@ -7,6 +7,7 @@ from pathlib import Path
 from deliberate.training.data_run import DATA
 from deliberate.training.datasets.rows import Sample
 from deliberate.training.datasets.writing import rollout_line
+from deliberate.training.optimization import processes
 from deliberate.training.policy_optimization.explorer import ScoredGroup
 from deliberate.training.policy_optimization.rewards import Rewards
 from deliberate.training.recording.samples import SamplesLog, TrainingSample
@@ -23,7 +24,9 @@ class Record:
         self._rollouts: StepLines | None = None
 
     def add(self, step: int, groups: Sequence[ScoredGroup], advantages: Sequence[float]) -> None:
-        """What was sampled in step `step` (from 1), with an advantage for each completion."""
+        """What was sampled in step `step` (from 1), with an advantage for each completion. The main process writes."""
+        if not processes.is_main():
+            return
         if self._samples is None:  # Lines from after the checkpoint that a run goes on from are written again.
             self._samples = SamplesLog(self._folder, resumed_step=step - 1)
         self._samples.add(self._shown(step, groups, advantages))

@@ -8,7 +8,9 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
-from deliberate.training.policies.network import TrainableNetwork
+from deliberate.training.optimization import processes
+from deliberate.training.optimization.sharding import sharded_as
+from deliberate.training.policies.network import TrainableNetwork, load_weights
 
 _FILE = "reference.safetensors"
 
@@ -37,15 +39,16 @@ class Reference:
         assert self._copy is not None
         now = self._network.weights()
         for name, value in self._copy.named_parameters():
-            value.lerp_(now[name], share)
+            value.lerp_(sharded_as(value, now[name]), share)
 
     def save(self, folder: Path) -> None:
         """For a checkpoint, where it does not follow from the beginning."""
         if self._replaced and self._copy is not None:
             tensors = {name: value.detach().clone().contiguous() for name, value in self._copy.weights().items()}
-            save_file(tensors, folder / _FILE)
+            if processes.is_main():
+                save_file(tensors, folder / _FILE)
 
     def restore(self, folder: Path) -> None:
         """What `save` wrote."""
         if self._replaced and self._copy is not None:
-            self._copy.model.load_state_dict(load_file(folder / _FILE))
+            load_weights(self._copy.model, load_file(folder / _FILE))

@@ -4,10 +4,9 @@ DeepSeekMath's objective by default, with the field's variants by configuration;
 time and started again with the same configuration ends with the same weights as one that was never interrupted.
 """
 
-import torch
-
 from deliberate.training.artifact import Artifact
 from deliberate.training.optimization.loop import optimize
+from deliberate.training.optimization.session import session
 from deliberate.training.policy_optimization.finishing import before, finished_policy
 from deliberate.training.policy_optimization.grpo_config import GRPOConfig
 from deliberate.training.policy_optimization.grpo_learner import GRPOLearner
@@ -22,19 +21,19 @@ def run(config: GRPOConfig, report: Reporter = lambda _: None) -> Artifact:
     """Train to `config.max_steps` and leave a model folder that plain transformers loads.
 
     Raises:
-        CheckpointError, OtherRun: the folder holds a run with another configuration.
+        CheckpointError, OtherRun: the folder holds a run with another configuration, or another command is at work.
         BadData: the datasets cannot be read, or a row has no verifier.
         InvalidRequest: a model or a task cannot be had.
         NoSignal: for many steps the completions of each problem were all rewarded alike.
     """
     parents = before(config)
-    done = finished(config, NAME, parents)
-    if done is not None:
-        return done
-    torch.set_num_threads(config.num_threads)
-    with GRPOLearner(config) as learner:
-        progress = optimize(config, learner, report, run=identity(config, parents))
-        return finished_policy(config, NAME, parents, progress, learner)
+    with session(config):
+        done = finished(config, NAME, parents)
+        if done is not None:
+            return done
+        with GRPOLearner(config) as learner:
+            progress = optimize(config, learner, report, run=identity(config, parents))
+            return finished_policy(config, NAME, parents, progress, learner)
 
 
-STAGE = Stage(NAME, GRPOConfig, run)
+STAGE = Stage(NAME, GRPOConfig, run, several_processes=True)

@@ -5,10 +5,9 @@ may be rewarded too, as in Math-Shepherd (arXiv:2312.08935). A run killed at any
 configuration ends with the same weights as one that was never interrupted.
 """
 
-import torch
-
 from deliberate.training.artifact import Artifact
 from deliberate.training.optimization.loop import optimize
+from deliberate.training.optimization.session import session
 from deliberate.training.policy_optimization.finishing import before, finished_policy
 from deliberate.training.policy_optimization.ppo_config import PPOConfig
 from deliberate.training.policy_optimization.ppo_learner import PPOLearner
@@ -23,20 +22,20 @@ def run(config: PPOConfig, report: Reporter = lambda _: None) -> Artifact:
     """Train to `config.max_steps` and leave a model folder that plain transformers loads.
 
     Raises:
-        CheckpointError, OtherRun: the folder holds a run with another configuration.
+        CheckpointError, OtherRun: the folder holds a run with another configuration, or another command is at work.
         BadData: the datasets cannot be read, or a row has no verifier.
         InvalidRequest: a model or a task cannot be had.
     """
     parents = before(config)
     if config.value_model_name_or_path is not None:
         parents = {**parent(config.value_model_name_or_path), **parents}
-    done = finished(config, NAME, parents)
-    if done is not None:
-        return done
-    torch.set_num_threads(config.num_threads)
-    with PPOLearner(config) as learner:
-        progress = optimize(config, learner, report, run=identity(config, parents))
-        return finished_policy(config, NAME, parents, progress, learner)
+    with session(config):
+        done = finished(config, NAME, parents)
+        if done is not None:
+            return done
+        with PPOLearner(config) as learner:
+            progress = optimize(config, learner, report, run=identity(config, parents))
+            return finished_policy(config, NAME, parents, progress, learner)
 
 
 STAGE = Stage(NAME, PPOConfig, run)
