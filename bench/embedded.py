@@ -5,7 +5,6 @@ noisy machine: `python -m deliberate.bench.embedded [MODEL]`.
 """
 
 import asyncio
-import json
 import statistics
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -19,6 +18,7 @@ from rich.progress import track
 from rich.table import Table
 from transformers import AutoModelForCausalLM
 
+from deliberate.bench.figures import save_figures
 from deliberate.engines.protocol import Prompt, Sampling
 from deliberate.engines.transformers import TransformersEngine, load
 from deliberate.models import bundled
@@ -142,9 +142,7 @@ def main(
     console.print(table)
     console.print(f"16 concurrent requests: {results['sixteen_requests_to_one']:.1f} times the throughput of one")
     console.print(f"a request that extends a finished one by 32 tokens prefills {results['prefill_of_extension']}")
-    if save is not None:
-        save.parent.mkdir(parents=True, exist_ok=True)
-        save.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    save_figures(results, save)
 
 
 if __name__ == "__main__":

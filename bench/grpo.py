@@ -8,7 +8,6 @@ TRL is no part of this project: `pip install 'trl>=1.16,<1.17'`, then `python -m
 """
 
 import gc
-import json
 import os
 import tempfile
 import time
@@ -21,6 +20,7 @@ from typing import Annotated, Any
 import torch
 import typer
 
+from deliberate.bench.figures import save_figures
 from deliberate.models import bundled_models
 from deliberate.training.optimization.optimizer import HybridOptimizer
 from deliberate.training.policies.hub import hide_progress_bars
@@ -224,9 +224,7 @@ def main(
         f"{results['step_ratio']:.2f} times as fast\n"
         f"both: {results['whole_ratio']:.2f} times as fast"
     )
-    if save is not None:
-        save.parent.mkdir(parents=True, exist_ok=True)
-        save.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    save_figures(results, save)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ busy with other work, the ratio of tokens per CPU second of this process tells m
 """
 
 import asyncio
-import json
 import tempfile
 import time
 from collections.abc import Sequence
@@ -19,14 +18,14 @@ from typing import Annotated, Any
 import typer
 
 from deliberate.bench.embedded import taking_turns
+from deliberate.bench.figures import save_figures
 from deliberate.engines.protocol import Conversation, Engine
 from deliberate.search.templating import prompt_of
 from deliberate.training.datasets.problems import TaskConfig, read_problems
 from deliberate.training.datasets.rows import Row
+from deliberate.training.sampling.asking import opened
 from deliberate.training.sampling.book import Book
-from deliberate.training.sampling.engines import EngineConfig, open_engine
-from deliberate.training.sampling.lending import lent_resources
-from deliberate.training.sampling.scoring import Scoring
+from deliberate.training.sampling.engines import EngineConfig
 from deliberate.training.stages.rollouts import RolloutsConfig, Work
 
 
@@ -90,13 +89,12 @@ async def engine_alone(engine: Engine, config: RolloutsConfig, rows: Sequence[Ro
 
 async def measure(config: RolloutsConfig, rounds: int) -> dict[str, Any]:
     """Tokens per second of both sides, and the ratio of neighbours in time."""
-    engine = await asyncio.to_thread(open_engine, config.engine, config.concurrency)
     alone_turns, stage_turns = list[Turn](), list[Turn]()
-    async with lent_resources(engine, config.engine) as resources:
+    async with opened(config, ()) as sampler:
 
         async def alone(turn: int) -> float:
             rows, start = problems_of(config, 2 * turn), Turn.begin()
-            alone_turns.append(start.ended(await engine_alone(engine, config, rows)))
+            alone_turns.append(start.ended(await engine_alone(sampler.engine, config, rows)))
             return alone_turns[-1].seconds
 
         async def stage(turn: int) -> float:
@@ -104,13 +102,12 @@ async def measure(config: RolloutsConfig, rounds: int) -> dict[str, Any]:
             with tempfile.TemporaryDirectory() as folder:
                 book = Book(Path(folder), rows, lambda _: None, logging_steps=config.logging_steps)
                 with closing(book):
-                    await Work(config, engine, resources, Scoring(None, {}), book).all()
+                    await Work(config, sampler.engine, sampler.resources, sampler.scoring, book).all()
                     book.finish()
             stage_turns.append(start.ended(book.totals.completion_tokens))
             return stage_turns[-1].seconds
 
         await taking_turns(rounds, [alone, stage], "engine and stage")
-    await engine.close()
     pairs = list(zip(stage_turns, alone_turns, strict=True))[1:]
     return {
         "engine_tokens_per_second": median(alone.rate for _, alone in pairs),
@@ -140,9 +137,7 @@ def main(
         f"{results['rollouts_tokens_per_second']:.0f}: {results['ratio']:.2f} of it, and {results['cpu_ratio']:.2f} of "
         "its tokens per CPU second"
     )
-    if save is not None:
-        save.parent.mkdir(parents=True, exist_ok=True)
-        save.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    save_figures(results, save)
 
 
 if __name__ == "__main__":
