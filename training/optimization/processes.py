@@ -67,8 +67,8 @@ def require_one(what: str) -> None:
     """Raises InvalidRequest where a launcher started several processes of it."""
     if launched() > 1:
         raise InvalidRequest(
-            f"{what} runs in one process, and {launched()} were started: start it without torchrun. Only the stages "
-            "that change weights, one stage at a time, take several."
+            f"{what} runs in one process, and {launched()} were started: start it without torchrun. Several are for "
+            "the stages sft, prm, orm, dpo and grpo, one at a time."
         )
 
 
