@@ -1,6 +1,6 @@
 """What the stages that train reward models are told in common."""
 
-from typing import Self
+from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
 
@@ -10,6 +10,8 @@ from deliberate.training.policies.config import PolicyConfig
 
 class RewardModelConfig(PolicyConfig):
     """A stage that trains a model to judge."""
+
+    no_effect: ClassVar[frozenset[str]] = PolicyConfig.no_effect | {"reference_model"}
 
     datasets: tuple[DatasetConfig, ...] = Field(default=(), description="Data to mix by weight.")
     task: str | None = Field(
@@ -38,8 +40,20 @@ class RewardModelConfig(PolicyConfig):
     eval_problems: int = Field(default=32, ge=0, description="Held-out problems of the task to measure it on as well.")
     eval_steps: int = Field(default=250, gt=0, description="It is measured every so many steps, and at the end.")
 
+    beta: float = Field(default=0.05, gt=0, description="Factor on the log-ratio, in the implicit form.")
+    reference_model: str | None = Field(
+        default=None,
+        description="Model that the log-ratio of the implicit form is to, such as the policy; None: its start. A start "
+        "that knows more than the reference judges well from the first step on.",
+    )
+
     @model_validator(mode="after")
     def _has_data(self) -> Self:
         if self.task is None and not self.datasets:
             raise ValueError("give datasets, a task, or both")
         return self
+
+    @property
+    def beside(self) -> tuple[str, ...]:
+        """Models that the result is used with."""
+        return () if self.reference_model is None else (self.reference_model,)

@@ -1,8 +1,9 @@
 """Outcome reward model: learns which of a problem's answers are right, from scores, preferences or labels.
 
 Every answer goes through the model once, and one value is read at its end; all pairs of a prompt's answers are compared
-within one batch element, as in InstructGPT (Ouyang 2022, arXiv:2203.02155). The result is a sequence classifier that
-the verifier `reward_model` serves in the format `orm`.
+within one batch element, as in InstructGPT (Ouyang 2022, arXiv:2203.02155). `head`: the result is a sequence classifier
+that the verifier `reward_model` serves in the format `orm`. `implicit`: the value is a language model's log-ratio to a
+reference (Rafailov 2023, DPO, arXiv:2305.18290), which `likelihood` with `ratio` serves.
 """
 
 from typing import Literal
@@ -17,7 +18,7 @@ from deliberate.training.recording.metrics import Reporter
 from deliberate.training.reward_models.chains import RIGHT, ChainBatch
 from deliberate.training.reward_models.config import RewardModelConfig
 from deliberate.training.reward_models.evaluation import examination
-from deliberate.training.reward_models.judges import HeadJudge
+from deliberate.training.reward_models.judges import HeadJudge, ImplicitJudge, Judge
 from deliberate.training.reward_models.layouts import Layouts
 from deliberate.training.reward_models.learner import ChainLearner
 from deliberate.training.reward_models.reading import outcome_groups
@@ -31,6 +32,11 @@ FORMAT = "orm"
 class ORMConfig(RewardModelConfig):
     """One run."""
 
+    form: Literal["head", "implicit"] = Field(
+        default="head",
+        description="What says whether an answer is right: a head, or beta times the log-ratio of a language model to "
+        "a reference, as in DPO.",
+    )
     loss_type: Literal["pairwise", "pointwise", "within_problem"] = Field(
         default="pairwise",
         description="Bradley-Terry over all pairs of a prompt; cross entropy of each answer; or the first plus the "
@@ -49,18 +55,19 @@ class ORMConfig(RewardModelConfig):
 
 
 def run(config: ORMConfig, report: Reporter = lambda _: None) -> Artifact:
-    """Train to `config.max_steps` and leave a sequence classifier.
+    """Train to `config.max_steps` and leave a sequence classifier, or a language model.
 
     Raises:
         CheckpointError, OtherRun: the folder holds a run with another configuration, or another command is at work.
         BadData: the datasets cannot be read, or hold nothing to compare.
         InvalidRequest: the model cannot be loaded, or the task cannot make wrong chains.
     """
-    return train(config, STAGE.name, report, lambda: _learner(config), FORMAT)
+    served = None if config.form == "implicit" else FORMAT
+    return train(config, STAGE.name, report, lambda: _learner(config), served, *config.beside)
 
 
 def _learner(config: ORMConfig) -> ChainLearner:
-    layouts = Layouts(FORMAT, config.model_name_or_path, config.step_separator)
+    layouts = Layouts("chat" if config.form == "implicit" else FORMAT, config.model_name_or_path, config.step_separator)
     tokenizer = ChatTokenizer(config.model_name_or_path)
     compared = config.loss_type != "pointwise"
     parts = outcome_groups(config.datasets, layouts, max_length=config.max_length, compared=compared)
@@ -72,12 +79,18 @@ def _learner(config: ORMConfig) -> ChainLearner:
     exam = examination(config.eval_datasets, streamed, config.eval_problems, layouts, seed=config.seed, steps=False)
     return ChainLearner(
         config,
-        HeadJudge(config.model_name_or_path, config, "sequence", pad_id=tokenizer.pad_id),
+        _judge(config, tokenizer.pad_id),
         batches(config, parts, streamed, most=config.num_generations),
         lambda log_odds, batch: outcome_loss(config, log_odds[:, 0], batch),
         exam,
         tokenizer.pad_id,
     )
+
+
+def _judge(config: ORMConfig, pad_id: int) -> Judge:
+    if config.form == "implicit":
+        return ImplicitJudge(config, config.beta, config.reference_model)
+    return HeadJudge(config.model_name_or_path, config, "sequence", pad_id=pad_id)
 
 
 def outcome_loss(config: ORMConfig, rewards: Tensor, batch: ChainBatch) -> tuple[Tensor, dict[str, float]]:

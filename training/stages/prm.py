@@ -2,11 +2,11 @@
 
 `marks`: a language model says + or - after each step (Wang 2023, Math-Shepherd, arXiv:2312.08935). `head`: a token
 classifier is read at the end of each step (Lightman 2023, arXiv:2305.20050). `implicit`: beta times the log-ratio of a
-language model to a reference, learned from whole answers (Yuan 2024, arXiv:2412.01981). The first two are served by the
-verifier `reward_model`, the last by `likelihood` with `ratio`.
+language model to a reference, learned from whole answers (Yuan 2024, arXiv:2412.01981) or from steps. The first two are
+served by the verifier `reward_model`, the last by `likelihood` with `ratio`.
 """
 
-from typing import ClassVar, Literal, Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 from torch import Tensor
@@ -39,8 +39,6 @@ _FORMATS: dict[str, tuple[str, ...]] = {
 class PRMConfig(RewardModelConfig):
     """One run."""
 
-    no_effect: ClassVar[frozenset[str]] = RewardModelConfig.no_effect | {"reference_model"}
-
     form: Literal["marks", "head", "implicit"] = Field(default="head", description="What says whether a step is right.")
     format: Literal["math_shepherd", "rlhflow", "chat", "trl"] | None = Field(
         default=None,
@@ -48,14 +46,10 @@ class PRMConfig(RewardModelConfig):
         "chat. Of trl the head has two classes.",
     )
     until_first_error: bool = Field(default=True, description="Steps after the first wrong one teach nothing.")
-    implicit_loss: Literal["ce", "dpo"] = Field(
-        default="ce", description="Of the implicit form: cross entropy of each answer, or all pairs of a prompt."
-    )
-    beta: float = Field(default=0.05, gt=0, description="Factor on the log-ratio, in the implicit form.")
-    reference_model: str | None = Field(
-        default=None,
-        description="Model that the log-ratio of the implicit form is to, such as the policy; None: its start. A start "
-        "that knows more than the reference judges well from the first step on.",
+    implicit_loss: Literal["ce", "dpo", "steps"] = Field(
+        default="ce",
+        description="Of the implicit form: cross entropy of each answer, all pairs of a prompt, or cross entropy of "
+        "each step, for data with labelled steps.",
     )
     num_generations: int = Field(
         default=8, gt=1, description="Most answers of a prompt in one batch element, in the implicit form."
@@ -66,6 +60,11 @@ class PRMConfig(RewardModelConfig):
         if self.format is not None and self.format not in _FORMATS[self.form]:
             raise ValueError(f"the form {self.form!r} has the formats {', '.join(_FORMATS[self.form])}")
         return self
+
+    @property
+    def by_steps(self) -> bool:
+        """Whether it learns from labels of steps, not of whole answers."""
+        return self.form != "implicit" or self.implicit_loss == "steps"
 
     @property
     def layout(self) -> str:
@@ -82,28 +81,26 @@ def run(config: PRMConfig, report: Reporter = lambda _: None) -> Artifact:
         InvalidRequest: the model cannot be loaded or has no such format, or the task cannot label steps.
     """
     served = None if config.form == "implicit" else config.layout
-    beside = () if config.reference_model is None else (config.reference_model,)
-    return train(config, STAGE.name, report, lambda: _learner(config), served, *beside)
+    return train(config, STAGE.name, report, lambda: _learner(config), served, *config.beside)
 
 
 def _learner(config: PRMConfig) -> ChainLearner:
     layouts = Layouts(config.layout, config.model_name_or_path, config.step_separator)
     tokenizer = ChatTokenizer(config.model_name_or_path)
-    implicit = config.form == "implicit"
-    if implicit:
+    if config.by_steps:
+        parts = step_groups(config.datasets, layouts, max_length=config.max_length)
+    else:
         compared = config.implicit_loss == "dpo"
         parts = outcome_groups(config.datasets, layouts, max_length=config.max_length, compared=compared)
-    else:
-        parts = step_groups(config.datasets, layouts, max_length=config.max_length)
     streamed = None
     if config.task is not None:
-        made = as_outcomes if implicit else as_steps
+        made = as_steps if config.by_steps else as_outcomes
         streamed = TaskChains.of(config.task, layouts, made, config.difficulty, config.corruptions)
     exam = examination(config.eval_datasets, streamed, config.eval_problems, layouts, seed=config.seed, steps=True)
     return ChainLearner(
         config,
         _judge(config, layouts, tokenizer),
-        batches(config, parts, streamed, most=config.num_generations if implicit else 1),
+        batches(config, parts, streamed, most=1 if config.by_steps else config.num_generations),
         _loss(config),
         exam,
         tokenizer.pad_id,
@@ -122,7 +119,7 @@ def _judge(config: PRMConfig, layouts: Layouts, tokenizer: ChatTokenizer) -> Jud
 
 
 def _loss(config: PRMConfig) -> Loss:
-    if config.form != "implicit":
+    if config.by_steps:
         return lambda log_odds, batch: _step_loss(log_odds, batch, config.until_first_error)
     return lambda log_odds, batch: _implicit_loss(log_odds[:, 0], batch, config.implicit_loss)
 

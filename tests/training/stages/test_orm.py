@@ -10,9 +10,10 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 from deliberate.engines.errors import InvalidRequest
-from deliberate.engines.transformers import load_scorer
+from deliberate.engines.transformers import load, load_scorer
 from deliberate.training.artifact import Artifact
-from deliberate.training.datasets import BadData
+from deliberate.training.datasets import BadData, read_dataset
+from deliberate.training.datasets.rows import RolloutRow
 from deliberate.training.recording.metrics import Report
 from deliberate.training.reward_models.chains import Chain, ChainBatch
 from deliberate.training.reward_models.judges import HeadJudge
@@ -21,6 +22,7 @@ from deliberate.training.run_folder import OtherRun
 from deliberate.training.stages import orm
 from deliberate.training.stages.orm import ORMConfig
 from deliberate.training.tasks import load_task
+from deliberate.verifiers.likelihood import Likelihood
 from deliberate.verifiers.protocol import Candidate, Problem, Resources
 from deliberate.verifiers.reward_model import RewardModel
 from deliberate.verifiers.workers import WorkerPool
@@ -70,6 +72,28 @@ def test_losses_are_those_of_the_golden_file(configured: Callable[..., ORMConfig
     _, lines = reports(configured(loss_type="within_problem", margin=0.0))
     losses = [line.values["loss"] for line in lines]
     assert losses == pytest.approx(golden("orm", losses), rel=1e-3)
+
+
+async def test_the_implicit_form_is_served_as_a_likelihood_ratio(
+    configured: Callable[..., ORMConfig], workers: WorkerPool, toy: Path
+) -> None:
+    config = configured(form="implicit", beta=1.0, max_steps=40, learning_rate=1e-2, lm_coef=0.0)
+    artifact, lines = reports(config.model_copy(update={"eval_datasets": config.datasets}))
+    assert artifact.format is None
+    assert lines[-1].values["accuracy"] > 0.9
+    assert artifact.metrics["auc_within"] > 0.9
+    row = read_dataset(config.datasets[0]).of(RolloutRow)[0]
+    problem = Problem(row.prompt)
+    engine, policy = load(str(config.output_dir)), load(str(toy))
+    try:
+        resources = Resources(workers, {"toy": engine, "start": policy}, policy="start", scorer="toy")
+        verifier = Likelihood(aggregate="sum", ratio=True).build(resources)
+        verdicts = await verifier.verify(problem, [Candidate(sample.text) for sample in row.samples])
+    finally:
+        await engine.close()
+        await policy.close()
+    best = max(range(len(verdicts)), key=lambda number: verdicts[number].score or 0.0)
+    assert row.samples[best].score == 1.0
 
 
 async def test_the_server_judges_as_the_trainer_does(configured: Callable[..., ORMConfig], workers: WorkerPool) -> None:

@@ -149,6 +149,15 @@ def test_an_implicit_model_may_begin_ahead_of_its_reference(
     assert {"toy", toy.name} <= set(beside.parents)
 
 
+def test_an_implicit_model_learns_from_labelled_steps(configured: Callable[..., PRMConfig]) -> None:
+    config = configured(form="implicit", implicit_loss="steps", beta=1.0, max_steps=120, learning_rate=1e-2)
+    artifact, lines = reports(config)
+    assert artifact.format is None
+    assert lines[-1].values["loss"] < 0.7 * lines[0].values["loss"]
+    assert lines[-1].values["accuracy"] > lines[0].values["accuracy"]
+    assert lines[-1].values["accuracy"] > 0.9
+
+
 def test_the_pairwise_implicit_loss_is_dpo(configured: Callable[..., PRMConfig], toy: Path, tmp_path: Path) -> None:
     preference = {"prompt": "How many?", "chosen": "<answer>4</answer>", "rejected": "<answer>5</answer>"}
     source = write_lines(tmp_path / "preference.jsonl", [preference])
