@@ -6,6 +6,7 @@ from pathlib import Path
 import yaml
 
 from deliberate.training.artifact import Artifact
+from deliberate.training.run_curves import PICTURE
 
 _CARD = """\
 ---
@@ -28,7 +29,7 @@ Made by the stage `{stage}`, by
 | figure | value |
 | --- | --- |
 {metrics}
-
+{curves}
 | library | version |
 | --- | --- |
 {versions}
@@ -41,11 +42,12 @@ Data: {task}; hash `{data_hash}`. Weights: `{weights_hash}`.
 
 
 def write_run_card(folder: Path, artifact: Artifact) -> None:
-    """Write `README.md`."""
+    """Write `README.md`; it shows the picture of the run's curves that lies in the folder, if one does."""
     card = _CARD.format(
         **artifact.model_dump(include={"name", "summary", "stage", "command", "data_hash", "weights_hash"}),
         task=artifact.task or "of the models it came from",
         parents=table_rows({name: f"`{digest}`" for name, digest in artifact.parents.items()} or {"nothing": ""}),
+        curves=f"\n![Curves of the run]({PICTURE})\n" if (folder / PICTURE).exists() else "",
         metrics=table_rows({name: f"{value:g}" for name, value in artifact.metrics.items()}),
         versions=table_rows(artifact.versions),
         config=yaml.safe_dump(artifact.config, sort_keys=False),

@@ -1,5 +1,7 @@
+import asyncio
 import re
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -7,14 +9,21 @@ import pytest
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from typer.testing import CliRunner
 
+from deliberate.engines.protocol import Conversation, Prompt, Sampling
+from deliberate.engines.transformers import load
+from deliberate.engines.transformers.engine import TransformersEngine
 from deliberate.models import bundled, bundled_models
 from deliberate.training.artifact import Artifact, file_hash
 from deliberate.training.commands import app
+from deliberate.training.policies.hub import ChatTokenizer
+from deliberate.training.rewards import VerifierReward
+from deliberate.training.sampling.groups import Group, Patience
+from deliberate.training.tasks import load_task
 
 
-def test_the_pair_is_bundled_with_cards_and_records() -> None:
+def test_all_are_bundled_with_cards_and_records() -> None:
     models = bundled_models()
-    assert {"tiny", "tiny-verifier"} <= set(models)
+    assert set(models) == {"tiny", "tiny-verifier", "tiny-grpo", "tiny-prm", "tiny-orm", "tiny-agent"}
     for name, folder in models.items():
         artifact = Artifact.load(folder)
         assert artifact.name == name
@@ -23,13 +32,14 @@ def test_the_pair_is_bundled_with_cards_and_records() -> None:
         card = (folder / "README.md").read_text()
         assert artifact.command in card
         assert artifact.data_hash in card
+        assert "curves.png" not in card or (folder / "curves.png").stat().st_size > 10_000
     assert Artifact.load(models["tiny"]).verifier == "tiny-verifier"
-    assert sum((folder / "model.safetensors").stat().st_size for folder in models.values()) < 25e6
+    assert sum((folder / "model.safetensors").stat().st_size for folder in models.values()) < 60e6
 
 
 def test_an_unknown_bundled_model_is_refused_with_the_alternatives() -> None:
     assert bundled("tiny") == bundled_models()["tiny"]
-    with pytest.raises(LookupError, match=r"'huge'.*tiny, tiny-verifier"):
+    with pytest.raises(LookupError, match=r"'huge'.*tiny, tiny-agent, .*tiny-verifier"):
         bundled("huge")
 
 
@@ -46,6 +56,33 @@ def test_plain_transformers_gives_the_answer_of_the_cards_example(name: str) -> 
     output = model.generate(**inputs, max_new_tokens=100, do_sample=False)
     text = tokenizer.decode(output[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
     assert text.endswith(example[2])
+
+
+def test_the_agents_model_does_what_its_tasks_ask() -> None:
+    engine = load(str(bundled("tiny-agent")), threads=1)
+    tokenizer = ChatTokenizer(bundled("tiny-agent"))
+    task = load_task("python_functions+agent_json+agent_functions")
+    problems = list(task.problems("test", 5, 30))
+    completions = asyncio.run(answers(engine, [tokenizer.conversation(problem.messages) for problem in problems]))
+    with VerifierReward(column="verifier") as reward:
+        prompts = [problem.messages for problem in problems]
+        verifiers = [problem.verifier for problem in problems]
+        rewards = reward(prompts=prompts, completions=completions, verifier=verifiers)
+    assert None not in rewards
+    assert sum(score or 0.0 for score in rewards) >= 15
+
+
+async def answers(engine: TransformersEngine, prompts: Sequence[Sequence[int]]) -> list[str]:
+    sampling = Sampling(temperature=0, max_tokens=160)
+
+    async def answer(ids: Sequence[int]) -> str:
+        (sample,) = await Group(engine, Prompt(tuple(ids), Conversation(())), sampling, 1).draw(Patience(retries=0))
+        return sample.text
+
+    try:
+        return list(await asyncio.gather(*map(answer, prompts)))
+    finally:
+        await engine.close()
 
 
 def test_the_policy_slips_and_the_verifier_tells(tmp_path: Path) -> None:

@@ -1,8 +1,8 @@
 """Export: a trained model as a folder to serve or publish, in a precision of choice, with its card.
 
-The folder holds what this server, vLLM and transformers load, the record `deliberate.json` and a model card. It is
-made of the files of the model's folder, of whatever architecture, head or not; adapters were merged when their stage
-ended.
+The folder holds what this server, vLLM and transformers load, the record `deliberate.json`, and a model card with the
+curves of the run. It is made of the files of the model's folder, of whatever architecture, head or not; adapters were
+merged when their stage ended.
 """
 
 import json
@@ -19,6 +19,7 @@ from deliberate.engines.errors import InvalidRequest
 from deliberate.training.artifact import FILE_NAME, Artifact
 from deliberate.training.recording.metrics import Report, Reporter
 from deliberate.training.run_card import write_run_card
+from deliberate.training.run_curves import PICTURE, draw_curves
 from deliberate.training.run_folder import finish, finished, library_versions, parent, weights_hash
 from deliberate.training.stages._protocol import Stage, StageConfig
 
@@ -60,6 +61,7 @@ def run(config: ExportConfig, report: Reporter = lambda _: None) -> Artifact:
     for number, file in enumerate(files):
         _convert(file, folder / file.name, getattr(torch, config.dtype))
         report(Report(number + 1, len(files), 0, 0.0, {}))
+    draw_curves(source, folder / PICTURE)
     artifact = _artifact(config, parents)
     write_run_card(folder, artifact)
     return finish(config, artifact)
@@ -85,6 +87,7 @@ def _convert(source: Path, target: Path, dtype: torch.dtype) -> None:
     converted = {name: value.to(dtype) if value.is_floating_point() else value for name, value in tensors.items()}
     partial = target.with_suffix(".partial")
     save_file(converted, partial, metadata=metadata)
+    shutil.copymode(source, partial)
     partial.replace(target)
 
 

@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 from torch import nn
 from transformers import GenerationConfig
 
-from deliberate.training.artifact import Artifact, file_hash
+from deliberate.training.artifact import FILE_NAME, Artifact, file_hash
 from deliberate.training.batches import IGNORED, Batch, BatchStream, ExampleSource, RowExamples, TaskExamples
 from deliberate.training.data_run import data_parents
 from deliberate.training.datasets import DatasetConfig, read_dataset
@@ -79,8 +79,7 @@ def run(config: SFTConfig, report: Reporter = lambda _: None) -> Artifact:
         BadData: the datasets cannot be read.
         UnknownTaskError: there is no such task.
     """
-    model = {} if config.model_name_or_path is None else parent(config.model_name_or_path)
-    parents = {**data_parents(config.datasets), **model}
+    parents = {**data_parents(config.datasets), **_beginning(config)}
     with session(config):
         done = finished(config, STAGE.name, parents)
         if done is not None:
@@ -100,6 +99,15 @@ def run(config: SFTConfig, report: Reporter = lambda _: None) -> Artifact:
             verifier=config.verifier,
         )
         return finish_training(config, artifact)
+
+
+def _beginning(config: SFTConfig) -> dict[str, str]:
+    """The model that it begins as, or the run that made its tokenizer."""
+    if config.model_name_or_path is not None:
+        return parent(config.model_name_or_path)
+    folder = config.tokenizer
+    made = folder is not None and (folder / FILE_NAME).exists() and Artifact.load(folder).stage == "tokenizer"
+    return parent(str(folder)) if made else {}
 
 
 class _Learner:
