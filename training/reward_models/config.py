@@ -37,7 +37,12 @@ class RewardModelConfig(PolicyConfig):
     eval_datasets: tuple[DatasetConfig, ...] = Field(
         default=(), description="What it is measured on: rollouts with scores, and labelled steps."
     )
-    eval_problems: int = Field(default=32, ge=0, description="Held-out problems of the task to measure it on as well.")
+    eval_problems: int = Field(
+        default=32,
+        ge=0,
+        description="Held-out problems of the task to measure it on: for first errors, and for answers where "
+        "eval_datasets hold none.",
+    )
     eval_steps: int = Field(default=250, gt=0, description="It is measured every so many steps, and at the end.")
 
     beta: float = Field(default=0.05, gt=0, description="Factor on the log-ratio, in the implicit form.")

@@ -67,6 +67,8 @@ def examination(
 ) -> Examination:
     """Of datasets and of a task's held-out problems; `steps` says whether steps are judged or answers alone.
 
+    Answers are the datasets' where they hold any: those that are made with one error are easier than a policy's.
+
     Raises BadData.
     """
     answered, chains = list[Answered](), list[Chain]()
@@ -82,13 +84,15 @@ def examination(
                         f"{row.place} is a {type(row).__name__}; a reward model is measured on rollouts with scores"
                         f"{', and on labelled steps' if steps else ''}."
                     )
+    given = bool(answered)
     for problem, checked in streamed.held_out(seed, problems) if streamed is not None and problems else ():
         laid = [(layouts(problem.messages, text_of(layouts, chain.steps)), chain.labels) for chain in checked]
         right = tuple(False not in chain.labels for chain in checked)
         judged = [
             labelled(*each) if steps else Chain.judged(each[0], float(r)) for each, r in zip(laid, right, strict=True)
         ]
-        answered.append(Answered(tuple(judged), right, ()))
+        if not given:
+            answered.append(Answered(tuple(judged), right, ()))
         if steps:
             # One wrong chain for each right one.
             chains += [judged[0], random.Random(problem.id).choice(judged[1:])]
