@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from deliberate.cli import checks
 from deliberate.cli.checks import Check, Checkup
 from deliberate.cli.main import app
+from deliberate.models import bundled_models
 from deliberate.verifiers.programs.registry import LANGUAGES
 from deliberate.verifiers.provers.registry import PROVERS
 from deliberate.verifiers.sandbox.protocol import Tier
@@ -62,7 +63,7 @@ def test_what_is_missing_comes_with_a_command(found: dict[str, Any]) -> None:
 
 def test_models_and_engines(found: dict[str, Any]) -> None:
     by_name = {check["name"]: check for check in found["checks"]}
-    assert (by_name["bundled"]["status"], by_name["bundled"]["detail"]) == ("ok", "tiny, tiny-verifier")
+    assert (by_name["bundled"]["status"], by_name["bundled"]["detail"]) == ("ok", ", ".join(bundled_models()))
     assert "torch 2." in by_name["transformers"]["detail"]
 
 
