@@ -19,7 +19,7 @@ class ReferenceSteps(VerifierConfig, frozen=True):
     Steps agree when their words do, whatever the blanks between them; a sum or a product of two numbers may be turned
     round. They score 1 up to the first that differs, which scores 0; of those after it nothing is said. A candidate
     passes when it takes all steps of the reference and no other. One that is not finished is judged by its closed
-    steps, and is undecided while none of them differs.
+    steps.
     """
 
     kind: Literal["reference_steps"] = "reference_steps"
@@ -58,7 +58,9 @@ class ReferenceStepsVerifier:
             return Verdict(0.0, False, (1.0,) * agreeing + (0.0,), reason)
         ones = (1.0,) * agreeing
         if not candidate.finished:
-            return Verdict(None, None, ones, f"the {agreeing} steps so far agree", "unavailable")
+            if not steps:
+                return Verdict.undecided("no step has ended yet")
+            return Verdict(1.0, None, ones, f"the {agreeing} steps so far agree")
         complete = agreeing == len(self.expected)
         return Verdict.decided(complete, "" if complete else f"ends after step {agreeing}", ones)
 

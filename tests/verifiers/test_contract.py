@@ -23,6 +23,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "likelihood": {},
     "prover": {"goal": "40 + 2 = 42"},
     "reference": {"answer": "42"},
+    "reference_steps": {"solution": "40 + 2 = 42\n<answer>42</answer>"},
     "regex": {"pattern": "4.*2"},
     "render": {"parts": {"performance": 0}},
     "reward_model": {"steps": True},

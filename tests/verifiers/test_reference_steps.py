@@ -41,9 +41,14 @@ async def test_steps_that_are_missing_or_too_many_are_wrong() -> None:
 
 
 @pytest.mark.parametrize("text", ["<think>\n3 + 4 = 7\n7 * 2 = 1", "<think>\n3 + 4 = 7\n"])
-async def test_a_beginning_that_agrees_is_undecided(text: str) -> None:
+async def test_a_beginning_that_agrees_is_right_so_far(text: str) -> None:
     verdict = await judged(text, finished=False)
-    assert (verdict.score, verdict.status, verdict.steps) == (None, "unavailable", (1.0, 1.0))
+    assert (verdict.score, verdict.passed, verdict.steps) == (1.0, None, (1.0, 1.0))
+
+
+async def test_a_beginning_without_a_whole_step_is_undecided() -> None:
+    verdict = await judged("<thi", finished=False)
+    assert (verdict.score, verdict.status, verdict.steps) == (None, "unavailable", ())
 
 
 async def test_a_beginning_that_differs_is_wrong() -> None:
