@@ -15,14 +15,14 @@ class PictureNeedsMatplotlib(DeliberateError):
     """The library that draws is not installed."""
 
 
-def draw_curves(run: Path, target: Path) -> bool:
-    """Draw the metrics of a run that matter most, into a PNG; False where the run has none.
+def draw_curves(run: Path, target: Path) -> None:
+    """Draw the metrics of a run that matter most, into a PNG; nothing where the run has none.
 
     Raises PictureNeedsMatplotlib.
     """
     drawn = list(curves([Metrics.read(run)]).items())[:_MOST]
     if not drawn:
-        return False
+        return
     rows = -(-len(drawn) // _PER_ROW)
     figure = _figure(rows)
     for place, (name, (curve, *_)) in enumerate(drawn, 1):
@@ -35,7 +35,6 @@ def draw_curves(run: Path, target: Path) -> bool:
         axes.tick_params(labelsize="x-small")
         axes.grid(alpha=0.3)
     figure.savefig(target)
-    return True
 
 
 def _figure(rows: int) -> Any:

@@ -5,13 +5,10 @@ time and started again with the same configuration ends with the same weights as
 """
 
 from deliberate.training.artifact import Artifact
-from deliberate.training.optimization.loop import optimize
-from deliberate.training.optimization.session import session
-from deliberate.training.policy_optimization.finishing import before, finished_policy
+from deliberate.training.policy_optimization.finishing import before, train_policy
 from deliberate.training.policy_optimization.grpo_config import GRPOConfig
 from deliberate.training.policy_optimization.grpo_learner import GRPOLearner
 from deliberate.training.recording.metrics import Reporter
-from deliberate.training.run_folder import finished, identity
 from deliberate.training.stages._protocol import Stage
 
 NAME = "grpo"
@@ -26,14 +23,7 @@ def run(config: GRPOConfig, report: Reporter = lambda _: None) -> Artifact:
         InvalidRequest: a model or a task cannot be had.
         NoSignal: for many steps the completions of each problem were all rewarded alike.
     """
-    parents = before(config)
-    with session(config):
-        done = finished(config, NAME, parents)
-        if done is not None:
-            return done
-        with GRPOLearner(config) as learner:
-            progress = optimize(config, learner, report, run=identity(config, parents))
-            return finished_policy(config, NAME, parents, progress, learner)
+    return train_policy(config, NAME, before(config), report, lambda: GRPOLearner(config))
 
 
 STAGE = Stage(NAME, GRPOConfig, run, several_processes=True)

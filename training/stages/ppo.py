@@ -6,13 +6,11 @@ configuration ends with the same weights as one that was never interrupted.
 """
 
 from deliberate.training.artifact import Artifact
-from deliberate.training.optimization.loop import optimize
-from deliberate.training.optimization.session import session
-from deliberate.training.policy_optimization.finishing import before, finished_policy
+from deliberate.training.policy_optimization.finishing import before, train_policy
 from deliberate.training.policy_optimization.ppo_config import PPOConfig
 from deliberate.training.policy_optimization.ppo_learner import PPOLearner
 from deliberate.training.recording.metrics import Reporter
-from deliberate.training.run_folder import finished, identity, parent
+from deliberate.training.run_folder import parent
 from deliberate.training.stages._protocol import Stage
 
 NAME = "ppo"
@@ -29,13 +27,7 @@ def run(config: PPOConfig, report: Reporter = lambda _: None) -> Artifact:
     parents = before(config)
     if config.value_model_name_or_path is not None:
         parents = {**parent(config.value_model_name_or_path), **parents}
-    with session(config):
-        done = finished(config, NAME, parents)
-        if done is not None:
-            return done
-        with PPOLearner(config) as learner:
-            progress = optimize(config, learner, report, run=identity(config, parents))
-            return finished_policy(config, NAME, parents, progress, learner)
+    return train_policy(config, NAME, parents, report, lambda: PPOLearner(config))
 
 
 STAGE = Stage(NAME, PPOConfig, run)

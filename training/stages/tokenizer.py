@@ -1,7 +1,6 @@
 """Tokenizer: byte-level BPE with a chat template, learnt from a task's text, for a model with random weights."""
 
 import shutil
-from typing import ClassVar
 
 from pydantic import Field
 
@@ -17,8 +16,6 @@ _SMALLEST = 512
 
 class TokenizerConfig(StageConfig):
     """One tokenizer."""
-
-    no_effect: ClassVar[frozenset[str]] = StageConfig.no_effect
 
     task: str = Field(description="The task whose train split it reads; several are joined by `+`.")
     problems: int = Field(default=20_000, gt=0, description="Problems that it reads.")
