@@ -89,7 +89,9 @@ def _with_companion(lent: Resources, companion: Scorer | RewardModel | None) -> 
         return lent
     formats = {} if companion.format is None else {companion.name: companion.format}
     if isinstance(companion, Scorer):
-        return replace(lent, engines={companion.name: companion.engine}, scorer=companion.name, formats=formats)
+        readers = {} if companion.reader is None else {companion.name: companion.reader}
+        engines = {companion.name: companion.engine}
+        return replace(lent, engines=engines, scorer=companion.name, formats=formats, readers=readers)
     return replace(lent, scorers={companion.name: companion.scorer}, reward_model=companion.name, formats=formats)
 
 

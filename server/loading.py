@@ -10,6 +10,7 @@ from deliberate.engines.protocol import Engine, TokenScorer
 from deliberate.server.serving import RewardModel, Scorer, ServedModel
 from deliberate.server.sources import ModelSource, alternatives, recorded_format
 from deliberate.verifiers.formats.registry import format_of
+from deliberate.verifiers.protocol import LogprobReader
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +126,15 @@ def load_companion(path: str, options: EngineOptions = EMBEDDED) -> Scorer | Rew
     if _is_reward_model(path, options):
         return RewardModel(Path(path).name, _load_reward_model(path, options), _format(path, options))
     ((name, engine), *_) = _load(ModelSource(Path(path).name, path), options).items()
-    return Scorer(name, engine, recorded_format(path))
+    return Scorer(name, engine, recorded_format(path), _reader(path, options))
+
+
+def _reader(path: str, options: EngineOptions) -> LogprobReader | None:
+    if isinstance(options, UpstreamOptions):
+        return None
+    from deliberate.verifiers.surprisal import find_reader
+
+    return find_reader(path)
 
 
 def _format(path: str, options: EngineOptions) -> str | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from deliberate.engines.errors import EngineStopped, Overloaded, UnknownName
 from deliberate.engines.protocol import Engine, TokenScorer
 from deliberate.verifiers.browser.pool import BrowserPool
-from deliberate.verifiers.protocol import STEP_SEPARATOR, Resources, VerifierConfig
+from deliberate.verifiers.protocol import STEP_SEPARATOR, LogprobReader, Resources, VerifierConfig
 from deliberate.verifiers.sandbox.sandbox import Sandbox
 from deliberate.verifiers.workers import WorkerPool
 
@@ -20,6 +20,8 @@ class Scorer:
     engine: Engine
     format: str | None = None
     """How it was trained to read chains, where it is known as a generative reward model."""
+    reader: LogprobReader | None = None
+    """What was trained to read its log-probabilities, where something was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,13 @@ class ServedModel:
         return {self.name: self.engine} | ({} if self.scorer is None else {self.scorer.name: self.scorer.engine})
 
     @property
+    def readers(self) -> dict[str, LogprobReader]:
+        """What reads its scorer's log-probabilities by that one's name, where something does."""
+        if self.scorer is None or self.scorer.reader is None:
+            return {}
+        return {self.scorer.name: self.scorer.reader}
+
+    @property
     def scorers(self) -> dict[str, TokenScorer]:
         """Its reward model by name, where it has one."""
         return {} if self.reward_model is None else {self.reward_model.name: self.reward_model.scorer}
@@ -86,6 +95,7 @@ class Pool:
         self.sandbox = sandbox or Sandbox()
         self._browsers = browsers or BrowserPool()
         self._engines = {name: engine for model in models for name, engine in model.engines.items()}
+        self._readers = {name: reader for model in models for name, reader in model.readers.items()}
         self._scorers = {name: scorer for model in models for name, scorer in model.scorers.items()}
         companions = [companion for model in models for companion in (model.scorer, model.reward_model)]
         self._formats = {c.name: c.format for c in companions if c is not None and c.format is not None}
@@ -120,6 +130,7 @@ class Pool:
             scorers=self._scorers,
             reward_model=reward_model,
             formats=self._formats,
+            readers=self._readers,
             step_separator=model.step_separator,
             sandbox=self.sandbox,
             verifier_seconds=self._verifier_seconds,

@@ -2,9 +2,11 @@
 
 Under the policy itself this is the self-reward of "Self-Improvement in Language Models: The Sharpening Mechanism"
 (Huang 2024); as a log-ratio of a scorer to the policy it is the implicit process reward of "Free Process Rewards
-without Process Labels" (Yuan 2024, with beta = 1).
+without Process Labels" (Yuan 2024, with beta = 1). How the tokens' log-probabilities make one score may itself be
+learned (`surprisal`).
 """
 
+import asyncio
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,11 +24,20 @@ from deliberate.verifiers.chains import (
     same_vocabulary,
     scoring_engine,
 )
-from deliberate.verifiers.protocol import Candidate, Judges, Problem, Resources, Verdict, VerifierConfig
+from deliberate.verifiers.protocol import (
+    Candidate,
+    Judges,
+    LogprobReader,
+    Problem,
+    Resources,
+    Verdict,
+    VerifierConfig,
+)
 from deliberate.verifiers.steps import Separator, tokens_by_step
 
 POLICY = "policy"
-Aggregate: TypeAlias = Literal["min", "mean", "sum"]
+Rule: TypeAlias = Literal["min", "mean", "sum"]
+Aggregate: TypeAlias = Literal["min", "mean", "sum", "learned"]
 
 
 class Likelihood(VerifierConfig, frozen=True):
@@ -36,13 +47,17 @@ class Likelihood(VerifierConfig, frozen=True):
     indifference. `sum` of a chain below about -745 nats underflows to 0, where chains no longer rank; the reason
     gives the nats. The end-of-sequence token counts where the candidate's token ids hold it. Steps are scored by the
     same aggregate over their own tokens. Of a chain that grew only the new tokens are read.
+
+    `learned` asks what was trained beside the scoring model (`deliberate train orm` or `prm` in the form `surprisal`):
+    the score is its probability that all is right at the end of the chain, and a step's that all is at the step's end.
     """
 
     kind: Literal["likelihood"] = "likelihood"
     model: str | None = None
     """The scoring model: a served name, "policy" for the model that answers, None for its companion if it has one."""
-    aggregate: Aggregate = "min"
-    """Of the tokens' log-probabilities: the least likely token, the mean token, or the whole chain."""
+    aggregate: Aggregate | None = None
+    """Of the tokens' log-probabilities: the least likely token, the mean token, the whole chain, or what was learned;
+    None for `learned` where the scoring model has it and no ratio is asked for, else `min`."""
     ratio: bool = False
     """Use the log-ratio to the policy instead of the log-probability."""
     step_separator: Separator | None = None
@@ -50,7 +65,8 @@ class Likelihood(VerifierConfig, frozen=True):
 
     def build(self, resources: Resources) -> "LikelihoodVerifier":
         names = {None: resources.scorer or resources.policy, POLICY: resources.policy}
-        scorer = _scorer(resources, names.get(self.model, self.model))
+        name = names.get(self.model, self.model)
+        scorer = _scorer(resources, name)
         policy = None if resources.policy is None else scoring_engine(resources, resources.policy)
         if self.ratio and (
             policy is None or scorer is policy or not same_vocabulary(scorer.tokenizer, policy.tokenizer)
@@ -59,7 +75,30 @@ class Likelihood(VerifierConfig, frozen=True):
                 f"The log-ratio needs a scoring model beside the policy {resources.policy!r}, of the same vocabulary.",
                 param="verifier.ratio",
             )
-        return LikelihoodVerifier(self, scorer, policy, self.step_separator or resources.step_separator)
+        separator = self.step_separator or resources.step_separator
+        return LikelihoodVerifier(self, scorer, policy, separator, *self._aggregation(resources, name))
+
+    def _aggregation(self, resources: Resources, name: str | None) -> tuple[Rule, LogprobReader | None]:
+        """The rule, and what takes its place."""
+        reader = resources.readers.get(name or "")
+        match self.aggregate:
+            case None:
+                return "min", None if self.ratio else reader
+            case "learned":
+                if reader is None or self.ratio:
+                    raise InvalidRequest(self._nothing_learned(resources, name), param="verifier.aggregate")
+                return "min", reader
+            case rule:
+                return rule, None
+
+    def _nothing_learned(self, resources: Resources, name: str | None) -> str:
+        if self.ratio:
+            return "What is learned reads log-probabilities, no ratios: leave out `ratio`, or take another aggregate."
+        able = ", ".join(sorted(resources.readers)) or "none"
+        return (
+            f"Nothing was trained to read what the model {name!r} says (models with it: {able}); "
+            "take the aggregate min, mean or sum."
+        )
 
 
 def _scorer(resources: Resources, name: str | None) -> Engine:
@@ -85,11 +124,37 @@ class _Question:
 
 
 @dataclass(frozen=True, slots=True)
+class _Known:
+    """A chain whose tokens all have a value."""
+
+    chain: Chain
+    logprobs: tuple[float, ...]
+
+    @classmethod
+    def of(cls, question: _Question, new: _Logprobs) -> "_Known | Undecided":
+        """With what was found of its new tokens."""
+        if isinstance(new, Undecided):
+            return new
+        values = (*question.known, *new)
+        if any(map(math.isnan, values)):
+            return Undecided("the scorer's log-probabilities are not numbers")
+        return cls(question.chain, values)
+
+    @property
+    def settled(self) -> tuple[float, ...]:
+        """What stays when the chain goes on."""
+        return self.logprobs[: self.chain.settled]
+
+
+@dataclass(frozen=True, slots=True)
 class LikelihoodVerifier:
     config: Likelihood
     scorer: Engine
     policy: Engine | None
     separator: str
+    rule: Rule
+    reader: LogprobReader | None = None
+    """Judges in place of the rule."""
 
     judges = Judges.STEPS
 
@@ -100,7 +165,18 @@ class LikelihoodVerifier:
         if self.config.ratio and self.policy is not None:
             values = list(map(_difference, values, await self._under(self.policy, questions, candidates)))
         pieces = Pieces(self.scorer.tokenizer)
-        return [self._verdict(question, value, pieces) for question, value in zip(questions, values, strict=True)]
+        known = [_Known.of(question, value) for question, value in zip(questions, values, strict=True)]
+        said = iter(await self._read([one.logprobs for one in known if not isinstance(one, Undecided)]))
+        return [
+            Verdict.undecided(one.reason) if isinstance(one, Undecided) else self._verdict(one, next(said), pieces)
+            for one in known
+        ]
+
+    async def _read(self, logprobs: Sequence[Sequence[float]]) -> Sequence[Sequence[float]]:
+        """What was learned says after each token; nothing where there is a rule."""
+        if self.reader is None or not logprobs:
+            return [()] * len(logprobs)
+        return await asyncio.to_thread(self.reader.read, logprobs)
 
     def _chains(self, problem: Problem, candidates: Sequence[Candidate]) -> list[Chain]:
         chains = read_chains(self.scorer.tokenizer, self.policy, problem, candidates, self.separator)
@@ -124,19 +200,20 @@ class LikelihoodVerifier:
             return logprobs[len(question.known) :] if len(logprobs) == len(chain.tokens) else None
         return chain.obstacle(engine.capabilities)
 
-    def _verdict(self, question: _Question, new: _Logprobs, pieces: Pieces) -> Verdict:
-        if isinstance(new, Undecided):
-            return Verdict.undecided(new.reason)
-        chain, values = question.chain, (*question.known, *new)
-        if any(map(math.isnan, values)):
-            return Verdict.undecided("the scorer's log-probabilities are not numbers")
-        parts = tokens_by_step([pieces[token] for token in chain.tokens], self.separator)
-        steps = tuple(self._score([values[index] for index in step.tokens]) for step in parts)
-        reason = f"{self.config.aggregate} {_aggregated(self.config.aggregate, values):.4g} nats"
-        return Verdict(self._score(values), None, steps, reason, evidence=values[: chain.settled])
+    def _verdict(self, known: "_Known", said: Sequence[float], pieces: Pieces) -> Verdict:
+        chain, values = known.chain, known.logprobs
+        spelled = [pieces[token] for token in chain.tokens]
+        steps = tokens_by_step(spelled, self.separator)
+        if self.reader is not None:
+            odds = [said[step.end(spelled)] for step in steps]
+            reason = f"learned, log-odds {odds[-1]:.4g}"
+            return Verdict(sigmoid(odds[-1]), None, tuple(map(sigmoid, odds)), reason, evidence=known.settled)
+        of_steps = tuple(self._score([values[index] for index in step.tokens]) for step in steps)
+        reason = f"{self.rule} {_aggregated(self.rule, values):.4g} nats"
+        return Verdict(self._score(values), None, of_steps, reason, evidence=known.settled)
 
     def _score(self, values: Sequence[float]) -> float:
-        nats = _aggregated(self.config.aggregate, values)
+        nats = _aggregated(self.rule, values)
         if self.config.ratio:
             return sigmoid(nats)
         return math.exp(min(0.0, nats))
@@ -164,7 +241,7 @@ def _difference(scorer: _Logprobs, policy: _Logprobs) -> _Logprobs:
     return tuple(a - b for a, b in zip(scorer, policy, strict=True))
 
 
-def _aggregated(rule: Aggregate, values: Sequence[float]) -> float:
+def _aggregated(rule: Rule, values: Sequence[float]) -> float:
     if rule == "min":
         return min(values)
     total = math.fsum(values)

@@ -139,6 +139,14 @@ class Verifier(Protocol):
     async def verify(self, problem: Problem, candidates: Sequence[Candidate]) -> list[Verdict]: ...
 
 
+class LogprobReader(Protocol):
+    """What was trained beside a language model to judge chains by the log-probabilities that it gives them."""
+
+    def read(self, logprobs: Sequence[Sequence[float]]) -> list[list[float]]:
+        """Log-odds, after each token of each chain, that all is right so far; no chain is empty."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Resources:
     """What the server lends to verifiers; shared by all requests, changed by none."""
@@ -157,6 +165,8 @@ class Resources:
     """Name of the policy's companion among them, where it has one."""
     formats: Mapping[str, str] = field(default_factory=dict[str, str])
     """How reward models were trained to read chains, by name, where that is known; language models among them."""
+    readers: Mapping[str, LogprobReader] = field(default_factory=dict[str, LogprobReader])
+    """What reads the log-probabilities of a served model, by that model's name, where something was trained to."""
     step_separator: str = STEP_SEPARATOR
     """What the policy puts between two steps of an answer."""
     sandbox: Sandbox | None = None

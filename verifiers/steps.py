@@ -24,6 +24,11 @@ class Step:
     tokens: list[int] = field(default_factory=list[int])
     """Their indices in the chain, ascending, at least one."""
 
+    def end(self, pieces: Sequence[bytes]) -> int:
+        """The last of them that is not a special one, which the chain may end with or not; `pieces` are the bytes of
+        the chain's tokens."""
+        return max(self.tokens, key=lambda index: (pieces[index] != b"", index))
+
 
 def split_steps(text: str, separator: str) -> list[str]:
     """The steps of a text, in order. A separator at the end opens no step."""

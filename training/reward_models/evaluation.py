@@ -63,14 +63,15 @@ def examination(
     layouts: Layouts,
     *,
     seed: int,
-    steps: bool,
+    rule: Aggregation | None = None,
 ) -> Examination:
-    """Of datasets and of a task's held-out problems; `steps` says whether steps are judged or answers alone.
+    """Of datasets and of a task's held-out problems; with a `rule` steps are judged, else answers alone.
 
     Answers are the datasets' where they hold any: those that are made with one error are easier than a policy's.
 
     Raises BadData.
     """
+    steps = rule is not None
     answered, chains = list[Answered](), list[Chain]()
     for config in datasets:
         for row in read_dataset(config).rows:
@@ -87,7 +88,7 @@ def examination(
     given = bool(answered)
     for problem, checked in streamed.held_out(seed, problems) if streamed is not None and problems else ():
         laid = [(layouts(problem.messages, text_of(layouts, chain.steps)), chain.labels) for chain in checked]
-        right = tuple(False not in chain.labels for chain in checked)
+        right = tuple(chain.labels[-1] for chain in checked)
         judged = [
             labelled(*each) if steps else Chain.judged(each[0], float(r)) for each, r in zip(laid, right, strict=True)
         ]
@@ -96,7 +97,7 @@ def examination(
         if steps:
             # One wrong chain for each right one.
             chains += [judged[0], random.Random(problem.id).choice(judged[1:])]
-    return Examination(tuple(answered), tuple(chains), "min" if steps else "last")
+    return Examination(tuple(answered), tuple(chains), rule or "last")
 
 
 def _answered(row: RolloutRow, layouts: Layouts, steps: bool) -> list[Answered]:

@@ -1,4 +1,5 @@
-"""The three forms of a model that judges: a head over states, marks that it says next, a log-ratio to a reference."""
+"""The four forms of a model that judges: a head over states, marks that it says next, a log-ratio to a reference, and
+what is read from how surprised it is."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,12 +12,17 @@ from deliberate.engines.errors import InvalidRequest
 from deliberate.engines.huggingface import HuggingFaceTokenizer
 from deliberate.training.objectives.masking import filled
 from deliberate.training.objectives.step_rewards import mark_logits
+from deliberate.training.optimization import processes
 from deliberate.training.policies.config import PolicyConfig
 from deliberate.training.policies.logps import autocast, last_hidden, output_logits
 from deliberate.training.policies.network import TrainableNetwork, load_language_model, load_policy
 from deliberate.training.policies.scalar_head import HEAD, ScalarHead
 from deliberate.training.reward_models.chains import ChainBatch
 from deliberate.verifiers.chains import same_vocabulary
+from deliberate.verifiers.surprisal import SurprisalReader, find_reader
+
+_READER = "reader"
+"""Begins the names of the reader's parameters."""
 
 
 class Judge(Protocol):
@@ -109,6 +115,11 @@ class _LanguageJudge:
         with autocast(self.device, self._bf16):
             return output_logits(self._network.model, hidden).float()
 
+    def _answer_logps(self, hidden: Tensor, batch: ChainBatch) -> Tensor:
+        """Of the answers' tokens (tokens,), given all states."""
+        before, following = _answers(hidden, batch)
+        return _logps(self._logits(before), following)
+
 
 class MarksJudge(_LanguageJudge):
     """The model says one mark or another after each step: their difference is the log-odds."""
@@ -148,10 +159,9 @@ class ImplicitJudge(_LanguageJudge):
 
     def read(self, batch: ChainBatch, *, learning: bool = True) -> tuple[Tensor, Tensor]:
         hidden = self._hidden(batch.input_ids, learning)
-        before, following = _answers(hidden, batch)
         with torch.no_grad():
             start = self._start_logps(batch)
-        ratios = _logps(self._logits(before), following) - start
+        ratios = self._answer_logps(hidden, batch) - start
         values = ratios.new_zeros(batch.answer.shape).masked_scatter(batch.answer, self._beta * ratios).cumsum(-1)
         return filled(values.gather(1, batch.ends), batch.read), hidden
 
@@ -159,12 +169,55 @@ class ImplicitJudge(_LanguageJudge):
         """Of the answers' tokens (tokens,) under the model as it was."""
         if self._reference is None:
             with self._network.without_adapters():
-                before, following = _answers(self._hidden(batch.input_ids, False), batch)
-                return _logps(self._logits(before), following)
+                return self._answer_logps(self._hidden(batch.input_ids, False), batch)
         with autocast(self.device, self._bf16):
             before, following = _answers(last_hidden(self._reference, batch.input_ids), batch)
             logits = output_logits(self._reference, before)
         return _logps(logits.float(), following)
+
+
+class SurprisalJudge(_LanguageJudge):
+    """A reader of the log-probabilities of the answer's tokens, and the language model that gives them."""
+
+    def __init__(self, config: PolicyConfig) -> None:
+        """With a new reader drawn from `config.seed`, or the one that the model has. Raises InvalidRequest."""
+        super().__init__(load_policy(config), config.bf16)
+        # A new reader is drawn from torch's own generator.
+        torch.manual_seed(config.seed)  # pyright: ignore[reportUnknownMemberType]
+        self._reader = (find_reader(config.model_name_or_path) or SurprisalReader()).to(self.device)
+
+    def named_parameters(self) -> Iterable[tuple[str, nn.Parameter]]:
+        yield from self._network.named_parameters()
+        yield from self._reader.named_parameters(_READER)
+
+    def read(self, batch: ChainBatch, *, learning: bool = True) -> tuple[Tensor, Tensor]:
+        hidden = self._hidden(batch.input_ids, learning)
+        with torch.set_grad_enabled(learning and torch.is_grad_enabled()):
+            logps = self._answer_logps(hidden, batch)
+        lengths = batch.answer.sum(-1, keepdim=True)
+        there = torch.arange(int(lengths.max()), device=self.device) < lengths
+        said = self._reader(logps.new_zeros(there.shape).masked_scatter(there, logps))
+        values = said.new_zeros(batch.answer.shape).masked_scatter(batch.answer, said[there])
+        return filled(values.gather(1, batch.ends), batch.read), hidden
+
+    def is_head(self, name: str) -> bool:
+        return name.startswith(_READER)
+
+    def save(self, folder: Path) -> None:
+        super().save(folder)
+        self._write(folder)
+
+    def restore(self, folder: Path) -> None:
+        super().restore(folder)
+        self._reader.restore(folder)
+
+    def export(self, folder: Path) -> None:
+        super().export(folder)
+        self._write(folder)
+
+    def _write(self, folder: Path) -> None:
+        if processes.is_main():
+            self._reader.save(folder)
 
 
 def _check_same_vocabulary(path: str, reference: str) -> None:

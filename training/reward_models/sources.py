@@ -133,9 +133,9 @@ def _drawn(chains: Sequence[Chain], most: int, rng: random.Random) -> Sequence[C
 
 
 def as_outcomes(layouts: Layouts, problem: Problem, chains: Sequence[CheckedSteps]) -> Sequence[Group]:
-    """One group: the solution is right, the others are wrong."""
+    """One group: right is what ends in the right answer."""
     judged = [
-        Chain.judged(layouts(problem.messages, text_of(layouts, chain.steps)), float(False not in chain.labels))
+        Chain.judged(layouts(problem.messages, text_of(layouts, chain.steps)), float(chain.labels[-1]))
         for chain in chains
     ]
     return [Group(problem.id, tuple(judged))]

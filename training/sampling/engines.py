@@ -12,6 +12,7 @@ from deliberate.engines.protocol import Engine, TokenScorer
 from deliberate.models import bundled_models
 from deliberate.training.artifact import FILE_NAME, Artifact
 from deliberate.training.run_folder import parent
+from deliberate.verifiers.protocol import LogprobReader
 
 
 class EngineConfig(BaseModel):
@@ -119,6 +120,15 @@ def chain_format(config: EngineConfig) -> str | None:
     from deliberate.verifiers.formats.registry import format_of
 
     return format_of(architecture(_path(config)))
+
+
+def logprob_reader(config: EngineConfig) -> LogprobReader | None:
+    """What was trained to read the model's log-probabilities, where its folder holds it. Raises InvalidRequest."""
+    if config.base_url is not None:
+        return None
+    from deliberate.verifiers.surprisal import find_reader
+
+    return find_reader(_path(config))
 
 
 def recorded(config: EngineConfig) -> Artifact | None:

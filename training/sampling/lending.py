@@ -10,6 +10,7 @@ from deliberate.training.sampling.engines import (
     EngineConfig,
     chain_format,
     is_reward_model,
+    logprob_reader,
     open_engine,
     open_scorer,
     recorded,
@@ -60,4 +61,6 @@ async def _with_judge(stack: AsyncExitStack, lent: Resources, judge: EngineConfi
         return replace(lent, scorers={JUDGE: scorer}, reward_model=JUDGE, formats=formats)
     engine = await asyncio.to_thread(open_engine, judge, concurrency)
     stack.push_async_callback(engine.close)
-    return replace(lent, engines={**lent.engines, JUDGE: engine}, scorer=JUDGE, formats=formats)
+    reader = await asyncio.to_thread(logprob_reader, judge)
+    readers = {} if reader is None else {JUDGE: reader}
+    return replace(lent, engines={**lent.engines, JUDGE: engine}, scorer=JUDGE, formats=formats, readers=readers)

@@ -3,7 +3,8 @@
 Every answer goes through the model once, and one value is read at its end; all pairs of a prompt's answers are compared
 within one batch element, as in InstructGPT (Ouyang 2022, arXiv:2203.02155). `head`: the result is a sequence classifier
 that the verifier `reward_model` serves in the format `orm`. `implicit`: the value is a language model's log-ratio to a
-reference (Rafailov 2023, DPO, arXiv:2305.18290), which `likelihood` with `ratio` serves.
+reference (Rafailov 2023, DPO, arXiv:2305.18290), which `likelihood` with `ratio` serves. `surprisal`: the value is read
+from how surprised a language model is by each token, which `likelihood` serves.
 """
 
 from typing import Literal
@@ -18,7 +19,7 @@ from deliberate.training.recording.metrics import Reporter
 from deliberate.training.reward_models.chains import RIGHT, ChainBatch
 from deliberate.training.reward_models.config import RewardModelConfig
 from deliberate.training.reward_models.evaluation import examination
-from deliberate.training.reward_models.judges import HeadJudge, ImplicitJudge, Judge
+from deliberate.training.reward_models.judges import HeadJudge, ImplicitJudge, Judge, SurprisalJudge
 from deliberate.training.reward_models.layouts import Layouts
 from deliberate.training.reward_models.learner import ChainLearner
 from deliberate.training.reward_models.reading import outcome_groups
@@ -32,10 +33,10 @@ FORMAT = "orm"
 class ORMConfig(RewardModelConfig):
     """One run."""
 
-    form: Literal["head", "implicit"] = Field(
+    form: Literal["head", "implicit", "surprisal"] = Field(
         default="head",
-        description="What says whether an answer is right: a head, or beta times the log-ratio of a language model to "
-        "a reference, as in DPO.",
+        description="What says whether an answer is right: a head; beta times the log-ratio of a language model to a "
+        "reference, as in DPO; or a small network that reads the tokens' log-probabilities under a language model.",
     )
     loss_type: Literal["pairwise", "pointwise", "within_problem"] = Field(
         default="pairwise",
@@ -62,12 +63,12 @@ def run(config: ORMConfig, report: Reporter = lambda _: None) -> Artifact:
         BadData: the datasets cannot be read, or hold nothing to compare.
         InvalidRequest: the model cannot be loaded, or the task cannot make wrong chains.
     """
-    served = None if config.form == "implicit" else FORMAT
+    served = FORMAT if config.form == "head" else None
     return train(config, STAGE.name, report, lambda: _learner(config), served, *config.beside)
 
 
 def _learner(config: ORMConfig) -> ChainLearner:
-    layouts = Layouts("chat" if config.form == "implicit" else FORMAT, config.model_name_or_path, config.step_separator)
+    layouts = Layouts(FORMAT if config.form == "head" else "chat", config.model_name_or_path, config.step_separator)
     tokenizer = ChatTokenizer(config.model_name_or_path)
     compared = config.loss_type != "pointwise"
     parts = outcome_groups(config.datasets, layouts, max_length=config.max_length, compared=compared)
@@ -76,7 +77,7 @@ def _learner(config: ORMConfig) -> ChainLearner:
         if config.task is None
         else TaskChains.of(config.task, layouts, as_outcomes, config.difficulty, config.corruptions)
     )
-    exam = examination(config.eval_datasets, streamed, config.eval_problems, layouts, seed=config.seed, steps=False)
+    exam = examination(config.eval_datasets, streamed, config.eval_problems, layouts, seed=config.seed)
     return ChainLearner(
         config,
         _judge(config, tokenizer.pad_id),
@@ -88,9 +89,13 @@ def _learner(config: ORMConfig) -> ChainLearner:
 
 
 def _judge(config: ORMConfig, pad_id: int) -> Judge:
-    if config.form == "implicit":
-        return ImplicitJudge(config, config.beta, config.reference_model)
-    return HeadJudge(config.model_name_or_path, config, "sequence", pad_id=pad_id)
+    match config.form:
+        case "head":
+            return HeadJudge(config.model_name_or_path, config, "sequence", pad_id=pad_id)
+        case "implicit":
+            return ImplicitJudge(config, config.beta, config.reference_model)
+        case "surprisal":
+            return SurprisalJudge(config)
 
 
 def outcome_loss(config: ORMConfig, rewards: Tensor, batch: ChainBatch) -> tuple[Tensor, dict[str, float]]:

@@ -2,8 +2,9 @@
 
 `marks`: a language model says + or - after each step (Wang 2023, Math-Shepherd, arXiv:2312.08935). `head`: a token
 classifier is read at the end of each step (Lightman 2023, arXiv:2305.20050). `implicit`: beta times the log-ratio of a
-language model to a reference, learned from whole answers (Yuan 2024, arXiv:2412.01981) or from steps. The first two are
-served by the verifier `reward_model`, the last by `likelihood` with `ratio`.
+language model to a reference, learned from whole answers (Yuan 2024, arXiv:2412.01981) or from steps. `surprisal`: a
+small network reads how surprised a language model is by each token. The first two are served by the verifier
+`reward_model`, the others by `likelihood`, the ratio with `ratio`.
 """
 
 from typing import Literal, Self
@@ -19,7 +20,7 @@ from deliberate.training.recording.metrics import Reporter
 from deliberate.training.reward_models.chains import RIGHT, ChainBatch
 from deliberate.training.reward_models.config import RewardModelConfig
 from deliberate.training.reward_models.evaluation import examination
-from deliberate.training.reward_models.judges import HeadJudge, ImplicitJudge, Judge, MarksJudge
+from deliberate.training.reward_models.judges import HeadJudge, ImplicitJudge, Judge, MarksJudge, SurprisalJudge
 from deliberate.training.reward_models.layouts import Layouts
 from deliberate.training.reward_models.learner import ChainLearner, Loss
 from deliberate.training.reward_models.reading import outcome_groups, step_groups
@@ -27,11 +28,13 @@ from deliberate.training.reward_models.running import batches, train
 from deliberate.training.reward_models.sources import TaskChains, as_outcomes, as_steps
 from deliberate.training.stages._protocol import Stage
 from deliberate.training.stages.orm import pair_figures
+from deliberate.verifiers.aggregate import Aggregation
 
 _FORMATS: dict[str, tuple[str, ...]] = {
     "marks": ("math_shepherd", "rlhflow"),
     "head": ("chat", "trl"),
     "implicit": ("chat",),
+    "surprisal": ("chat",),
 }
 """Of each form, the usual one first."""
 
@@ -39,13 +42,19 @@ _FORMATS: dict[str, tuple[str, ...]] = {
 class PRMConfig(RewardModelConfig):
     """One run."""
 
-    form: Literal["marks", "head", "implicit"] = Field(default="head", description="What says whether a step is right.")
+    form: Literal["marks", "head", "implicit", "surprisal"] = Field(
+        default="head", description="What says whether a step is right."
+    )
     format: Literal["math_shepherd", "rlhflow", "chat", "trl"] | None = Field(
         default=None,
         description="How the model reads chains, as in the verifier reward_model; None: math_shepherd for marks, else "
         "chat. Of trl the head has two classes.",
     )
-    until_first_error: bool = Field(default=True, description="Steps after the first wrong one teach nothing.")
+    until_first_error: bool = Field(
+        default=True,
+        description="Steps after the first wrong one teach nothing. False is for labels that say what is right after "
+        "it: a task's own do, where a slip is made good.",
+    )
     implicit_loss: Literal["ce", "dpo", "steps"] = Field(
         default="ce",
         description="Of the implicit form: cross entropy of each answer, all pairs of a prompt, or cross entropy of "
@@ -67,6 +76,12 @@ class PRMConfig(RewardModelConfig):
         return self.form != "implicit" or self.implicit_loss == "steps"
 
     @property
+    def rule(self) -> Aggregation:
+        """How the steps' probabilities make an answer's: what came after the first error counts where it was learned,
+        and where the server has no other."""
+        return "last" if self.form == "surprisal" or not self.until_first_error else "min"
+
+    @property
     def layout(self) -> str:
         """The format that chains are laid out by."""
         return self.format or _FORMATS[self.form][0]
@@ -80,7 +95,7 @@ def run(config: PRMConfig, report: Reporter = lambda _: None) -> Artifact:
         BadData: the datasets cannot be read, or labels do not fit their steps.
         InvalidRequest: the model cannot be loaded or has no such format, or the task cannot label steps.
     """
-    served = None if config.form == "implicit" else config.layout
+    served = config.layout if config.form in ("marks", "head") else None
     return train(config, STAGE.name, report, lambda: _learner(config), served, *config.beside)
 
 
@@ -96,7 +111,9 @@ def _learner(config: PRMConfig) -> ChainLearner:
     if config.task is not None:
         made = as_steps if config.by_steps else as_outcomes
         streamed = TaskChains.of(config.task, layouts, made, config.difficulty, config.corruptions)
-    exam = examination(config.eval_datasets, streamed, config.eval_problems, layouts, seed=config.seed, steps=True)
+    exam = examination(
+        config.eval_datasets, streamed, config.eval_problems, layouts, seed=config.seed, rule=config.rule
+    )
     return ChainLearner(
         config,
         _judge(config, layouts, tokenizer),
@@ -116,6 +133,8 @@ def _judge(config: PRMConfig, layouts: Layouts, tokenizer: ChatTokenizer) -> Jud
             return HeadJudge(config.model_name_or_path, config, "token", labels=labels, pad_id=tokenizer.pad_id)
         case "implicit":
             return ImplicitJudge(config, config.beta, config.reference_model)
+        case "surprisal":
+            return SurprisalJudge(config)
 
 
 def _loss(config: PRMConfig) -> Loss:

@@ -14,16 +14,18 @@ class CheckedSteps:
 
     steps: tuple[str, ...]
     """In order, without their separators."""
-    labels: tuple[bool | None, ...]
-    """True up to the first error, where it is False; what follows is neither right nor wrong by itself: None."""
+    labels: tuple[bool, ...]
+    """True up to the first error, where it is False; after it, whether the step is back at what is true."""
 
 
 @runtime_checkable
 class StepChecker(Protocol):
     """A task that knows more than answers. Steps are the lines of a completion that are not blank."""
 
-    def step_labels(self, problem: Problem, steps: Sequence[str]) -> tuple[bool | None, ...]:
-        """For each step whether it is right: True up to the first error, False there, None after it."""
+    def step_labels(self, problem: Problem, steps: Sequence[str]) -> tuple[bool, ...]:
+        """For each step whether it is right: True up to the first error, False there; after it, whether the step comes
+        to what is true at its place all the same, as where a slip is made good. So the last label of a whole
+        solution says whether its answer is right."""
         ...
 
     def corrupted(self, problem: Problem, rng: random.Random) -> CheckedSteps:

@@ -2,7 +2,8 @@
 
 A line `a op b = c` is right where it applies the next event of the story to the count before it, exactly; sums and
 products may be turned round. `<think>`, `</think>` and the line with the answer are steps like the others, for that is
-what they are to searches and verifiers: `</think>` is right once all events have been applied.
+what they are to searches and verifiers: `</think>` is right once all events have been applied. After an error a line is
+right where it comes to the right count again.
 """
 
 import random
@@ -37,12 +38,18 @@ class _Line:
         return self == expected or (self.operation in "+*" and turned == expected)
 
 
-def step_labels(problem: Problem, steps: Sequence[str]) -> tuple[bool | None, ...]:
-    """For each step whether it is right: True up to the first error, False there, None after it."""
+def step_labels(problem: Problem, steps: Sequence[str]) -> tuple[bool, ...]:
+    """For each step whether it is right; after the first error a line is where it comes to what it should."""
     expected = [_OPEN, *_reference(problem), _CLOSE, _ANSWER.format(problem.answer)]
-    right = [place < len(expected) and _is(step.strip(), expected[place]) for place, step in enumerate(steps)]
-    error = right.index(False) if False in right else len(right)
-    return tuple([True] * error + [False] * (error < len(right)) + [None] * (len(right) - error - 1))
+    labels = list[bool]()
+    for place, step in enumerate(steps):
+        if place >= len(expected):
+            labels.append(False)
+        elif all(labels):
+            labels.append(_is(step.strip(), expected[place]))
+        else:
+            labels.append(_comes_to(step.strip(), expected[place], labels[-1]))
+    return tuple(labels)
 
 
 def corrupted(problem: Problem, rng: random.Random) -> CheckedSteps:
@@ -65,6 +72,14 @@ def _is(step: str, expected: "str | _Line") -> bool:
         return step == expected
     line = _parsed(step)
     return line is not None and line.follows(expected)
+
+
+def _comes_to(step: str, expected: "str | _Line", after_right: bool) -> bool:
+    """Whether it says what is true; of a mark, which says nothing itself, whether the step before it did."""
+    if isinstance(expected, str):
+        return step == expected and (after_right or expected != _CLOSE)
+    line = _parsed(step)
+    return line is not None and line.after == expected.after
 
 
 def _parsed(step: str) -> _Line | None:

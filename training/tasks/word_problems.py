@@ -163,7 +163,7 @@ class WordProblems:
     ) -> Iterator[Problem]:
         return stream(self, _problem, split, seed, limit, difficulty, "steps")
 
-    def step_labels(self, problem: Problem, steps: Sequence[str]) -> tuple[bool | None, ...]:
+    def step_labels(self, problem: Problem, steps: Sequence[str]) -> tuple[bool, ...]:
         return step_labels(problem, steps)
 
     def corrupted(self, problem: Problem, rng: random.Random) -> CheckedSteps:

@@ -6,7 +6,7 @@ from deliberate.engines.protocol import Engine, Tokenizer
 from deliberate.verifiers.chains import Chain, Pieces, read_chains
 from deliberate.verifiers.formats.protocol import Format, Layout
 from deliberate.verifiers.protocol import Candidate, Problem
-from deliberate.verifiers.steps import Step, tokens_by_step
+from deliberate.verifiers.steps import tokens_by_step
 
 
 class Chat(Format):
@@ -33,10 +33,6 @@ class Chat(Format):
 
 def _layout(chain: Chain, spelled: Sequence[bytes], separator: str) -> Layout:
     steps = tokens_by_step(spelled, separator) if chain.tokens else []
-    ends = [_end(step, spelled) for step in steps]
+    ends = [step.end(spelled) for step in steps]
     closed = sum(1 for step, end in zip(steps, ends, strict=True) if step.closed and end < chain.settled)
     return Layout(chain.ids, tuple(len(chain.prompt) + end for end in ends), closed)
-
-
-def _end(step: Step, spelled: Sequence[bytes]) -> int:
-    return max(step.tokens, key=lambda index: (spelled[index] != b"", index))

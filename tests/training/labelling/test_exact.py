@@ -54,10 +54,22 @@ def test_the_reference_and_its_turned_sums_and_products_are_right() -> None:
         (5, "34"),
     ],
 )
-def test_anything_else_is_the_first_error_and_what_follows_has_no_label(place: int, step: str) -> None:
+def test_anything_else_is_the_first_error(place: int, step: str) -> None:
     steps = lines()
     steps[place] = step
-    assert labels(*steps) == (True,) * place + (False,) + (None,) * (5 - place)
+    assert labels(*steps[: place + 1]) == (True,) * place + (False,)
+
+
+def test_after_an_error_a_step_is_right_where_it_comes_to_what_is_true() -> None:
+    slipped, close, answer = "17 * 2 = 35", "</think>", "<answer>34</answer>"
+    made_good = labels("<think>", slipped, "35 + 8 = 42", "42 - 8 = 34", close, answer)
+    assert made_good == (True, False, True, True, True, True)
+    went_on = labels("<think>", slipped, "35 + 8 = 43", "43 - 8 = 35", close, "<answer>35</answer>")
+    assert went_on == (True, False, False, False, False, False), "`</think>` says nothing else than the line before it"
+    at_last = labels("<think>", slipped, "35 + 8 = 43", "43 - 8 = 34", close, answer)
+    assert at_last == (True, False, False, True, True, True)
+    said_more = labels("<think>", slipped, "so it is 42", "42 - 8 = 34", close, answer, answer)
+    assert said_more == (True, False, False, True, True, True, False)
 
 
 def test_what_comes_after_the_answer_is_an_error() -> None:

@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM
 
 from deliberate.engines.errors import InvalidRequest
 from deliberate.engines.transformers import load, load_scorer
-from deliberate.training.artifact import Artifact
+from deliberate.training.artifact import Artifact, file_hash
 from deliberate.training.datasets import BadData, read_dataset
 from deliberate.training.datasets.rows import RolloutRow
 from deliberate.training.recording.metrics import Report
@@ -94,6 +94,20 @@ async def test_the_implicit_form_is_served_as_a_likelihood_ratio(
         await policy.close()
     best = max(range(len(verdicts)), key=lambda number: verdicts[number].score or 0.0)
     assert row.samples[best].score == 1.0
+
+
+def test_what_reads_surprisals_may_learn_alone(configured: Callable[..., ORMConfig], toy: Path) -> None:
+    """The language model stays as it was, and the reader goes on learning in another run."""
+    alone = {"form": "surprisal", "freeze_trunk_steps": 100, "lm_coef": 0.0, "head_learning_rate": 5e-2}
+    config = configured(max_steps=40, loss_type="within_problem", **alone)
+    artifact, lines = reports(config.model_copy(update={"eval_datasets": config.datasets}))
+    assert artifact.format is None
+    assert lines[-1].values["loss"] < 0.8 * lines[0].values["loss"]
+    assert lines[-1].values["accuracy"] > 0.9 and artifact.metrics["auc_within"] > 0.9
+    assert artifact.weights_hash == file_hash(toy / "model.safetensors")
+    more = {"model_name_or_path": str(config.output_dir), "output_dir": config.output_dir.parent / "more"}
+    _, on = reports(config.model_copy(update=more))
+    assert on[0].values["loss"] < 1.1 * lines[-1].values["loss"]
 
 
 async def test_the_server_judges_as_the_trainer_does(configured: Callable[..., ORMConfig], workers: WorkerPool) -> None:
@@ -181,7 +195,7 @@ def test_preferences_and_single_answers_are_groups_too(configured: Callable[...,
 def test_exact_chains_are_streamed(configured: Callable[..., ORMConfig]) -> None:
     artifact, lines = reports(configured(datasets=[], task="word_problems", eval_problems=4))
     assert {"auc_within", "best_of_n", "pass@1"} <= set(artifact.metrics)
-    assert artifact.metrics["pass@1"] == 0.25, "one of four is right"
+    assert 0.25 <= artifact.metrics["pass@1"] < 0.5, "the solution, and what a slip that is made good leads to"
     assert any("auc_within" in line.values for line in lines[:-1])
     assert "lm_loss" in lines[0].values
 
