@@ -126,6 +126,10 @@ class Code(VerifierConfig, frozen=True):
         except NotPlain as error:
             raise ValueError(f"a test's value cannot be read: {error}") from error
 
+    @property
+    def compares(self) -> bool:
+        return not self.tests and self.test_source is None
+
     def build(self, resources: Resources) -> "CodeVerifier":
         return CodeVerifier(self, resources.sandbox, self._tests())
 
@@ -167,4 +171,5 @@ class CodeVerifier:
         if self.tests is not None:
             return await by_tests(self.sandbox, written, self.tests, limits, config.credit)
         task = "\n".join(text_of(message) for message in problem.messages if message["role"] == "user")
-        return await by_agreement(self.sandbox, written, config.inputs_for(task), limits)
+        copies = [candidate.copies for candidate in candidates]
+        return await by_agreement(self.sandbox, written, copies, config.inputs_for(task), limits)

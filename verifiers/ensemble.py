@@ -32,6 +32,10 @@ class Ensemble(VerifierConfig, frozen=True):
     the rest alone."""
 
     @property
+    def compares(self) -> bool:
+        return any(member.compares for member in self.members)
+
+    @property
     def top_logprobs(self) -> int:
         return max(member.top_logprobs for member in self.members)
 

@@ -45,6 +45,10 @@ class Judge(JudgeOptions, frozen=True):
         MODES[self.mode].check(self)
         return self
 
+    @property
+    def compares(self) -> bool:
+        return MODES[self.mode].compares
+
     def build(self, resources: Resources) -> "JudgeVerifier":
         names = {None: resources.scorer or resources.policy, POLICY: resources.policy}
         return JudgeVerifier(self, _engine(resources, names.get(self.model, self.model)))

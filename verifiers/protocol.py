@@ -123,6 +123,8 @@ class Candidate:
     """What the same verifier said of a beginning of this candidate, so that it reads only what is new."""
     top_logprobs: tuple[tuple[tuple[int, float], ...], ...] = ()
     """Of each token, the likeliest ones in its place as (token id, log-probability); empty where nobody asked."""
+    copies: int = 1
+    """How many samples said exactly this, for all of which it stands: verifiers that count candidates count so many."""
 
     @property
     def evidence(self) -> tuple[float, ...]:
@@ -186,6 +188,11 @@ class VerifierConfig(BaseModel, ABC, frozen=True, extra="forbid", use_attribute_
     kind: str
     weight: Annotated[FiniteFloat, Field(gt=0)] = 1.0
     """Its share when it stands in a list of verifiers; alone it changes nothing."""
+
+    @property
+    def compares(self) -> bool:
+        """What it says of a candidate depends on the others: a search asks about all of them in one batch."""
+        return False
 
     @property
     def top_logprobs(self) -> int:

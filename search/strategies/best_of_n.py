@@ -19,12 +19,16 @@ class BestOfN(VerifiedStrategy, frozen=True):
     alias: ClassVar[str] = "best-of"
     stop_at_pass: bool | None = None
     """End with the first candidate that the verifier accepts (with as many as the request has choices). None leaves it
-    to the verifier: true for those whose passing candidates are all as good, such as `agent_format`."""
+    to the verifier: true for those whose passing candidates are all as good, such as `agent_format`. A verifier that
+    compares candidates with each other sees all of them at once, whatever is asked for here."""
 
     def stops_at_pass(self, context: Context) -> bool:
+        config = context.verifier_config
+        if config is not None and config.compares:
+            return False
         if self.stop_at_pass is not None:
             return self.stop_at_pass
-        return context.verifier_config is not None and context.verifier_config.one_pass_suffices
+        return config is not None and config.one_pass_suffices
 
     def rank(self, candidates: Sequence[Ballot], scores: Mapping[int, float]) -> tuple[list[Choice], str | None]:
         return by_score(candidates, scores), None

@@ -23,10 +23,12 @@ class TableVerifier:
 
     scores: Mapping[str, float]
     asked: list[list[str]] = field(default_factory=list[list[str]])
+    copies: list[list[int]] = field(default_factory=list[list[int]])
     judges: Judges = Judges.STEPS
 
     async def verify(self, problem: Problem, candidates: Sequence[Candidate]) -> list[Verdict]:
         self.asked.append([c.text for c in candidates])
+        self.copies.append([c.copies for c in candidates])
         return [
             Verdict(self.scores[c.text]) if c.text in self.scores else Verdict.undecided("not in the table")
             for c in candidates

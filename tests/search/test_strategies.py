@@ -196,10 +196,10 @@ class TestBestOfN:
         ]
         assert verifier.asked == [["a", "b", "c"]]
 
-    async def test_equal_texts_are_judged_once(self) -> None:
+    async def test_equal_texts_are_judged_once_for_all_of_them(self) -> None:
         config, verifier = table({"a": 0.2, "b": 0.9})
         log = await search(BestOfN(n=4), ScriptedEngine(["a", "a", "b", "a"]), verifier=config)
-        assert verifier.asked == [["a", "b"]]
+        assert (verifier.asked, verifier.copies) == ([["a", "b"]], [[3, 1]])
         assert sum(isinstance(e, Scored) for e in log.events) == 4
 
     async def test_ties_go_to_the_answer_more_candidates_give(self) -> None:

@@ -1,9 +1,16 @@
 """Programs without tests: candidates that behave alike speak for each other."""
 
+from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from deliberate.engines.protocol import Conversation, Sampling
+from deliberate.engines.scripted import ScriptedEngine
+from deliberate.search.deliberation import prepare
+from deliberate.search.log import Log
+from deliberate.search.strategies.best_of_n import BestOfN
 from deliberate.verifiers.code import Code
 from deliberate.verifiers.protocol import Candidate, Problem, Resources, Verdict
 
@@ -47,6 +54,31 @@ async def test_the_score_is_the_share_that_behaves_alike(warm: Resources) -> Non
     assert found[0].reason == "3 of 6 behave alike on 16 inputs"
     assert [verdict.passed for verdict in found] == [None] * 5 + [False]
     assert found == await judged(asked(TASK), programs, warm)
+
+
+async def test_one_that_stands_for_several_samples_counts_as_often(warm: Resources) -> None:
+    """Searches ask about each distinct text once: what most of them say must win over what is said in most words."""
+    programs = {RIGHT: 1, ALSO_RIGHT: 1, POSITIVE_ONLY: 4, BROKEN: 2}
+    once = [Candidate(f"```python\n{program}\n```", copies=copies) for program, copies in programs.items()]
+    found = await Code().build(warm).verify(asked(TASK), once)
+    assert [verdict.score for verdict in found] == [2 / 8, 2 / 8, 4 / 8, 0]
+    assert found[2].reason == "4 of 8 behave alike on 16 inputs"
+
+
+@pytest.mark.parametrize("stop_at_pass", [None, True])
+async def test_a_search_takes_what_most_samples_do(warm: Resources, stop_at_pass: bool | None) -> None:
+    replies = [f"```python\n{program}\n```" for program in (RIGHT, ALSO_RIGHT, *(POSITIVE_ONLY,) * 3)]
+    conversation = Conversation(asked(TASK).messages)
+    resources = replace(warm, engines={"policy": ScriptedEngine(replies)}, policy="policy")
+    deliberation = prepare(
+        BestOfN(n=5, verifier=Code(), stop_at_pass=stop_at_pass), conversation, Sampling(), resources
+    )
+    log = Log()
+    async with aclosing(deliberation.events()) as events:
+        async for event in events:
+            log.add(event)
+    assert log.sample(log.chosen.choices[0].index).text == replies[2]
+    assert log.chosen.choices[0].weight == 3 / 5
 
 
 async def test_what_all_get_wrong_alike_is_not_agreement(warm: Resources) -> None:

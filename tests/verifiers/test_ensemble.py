@@ -104,3 +104,10 @@ def test_it_needs_a_member_and_known_ones() -> None:
         parse_verifier([])
     with pytest.raises(ValidationError, match="calculater"):
         parse_verifier(["calculater"])
+
+
+def test_it_compares_candidates_where_a_member_does() -> None:
+    for comparing in ({"kind": "code"}, {"kind": "judge", "mode": "pairwise"}):
+        assert parse_verifier([comparing, "length"]).compares
+    tested = {"kind": "code", "test_source": "assert f() == 1"}
+    assert not parse_verifier([tested, "judge", "likelihood"]).compares

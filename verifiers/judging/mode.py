@@ -17,6 +17,8 @@ class Mode(ABC):
     name: ClassVar[str]
     """In requests."""
     judges: ClassVar[Judges]
+    compares: ClassVar[bool] = False
+    """Its opinion of a candidate depends on the others of the batch."""
 
     def check(self, options: JudgeOptions) -> None:
         """Raises ValueError for options that this mode cannot work with."""

@@ -34,6 +34,7 @@ class Pairwise(Mode):
 
     name = "pairwise"
     judges = Judges.OUTCOME
+    compares = True
 
     async def judge(self, asker: Asker, problem: Problem, candidates: Sequence[Candidate]) -> list[Verdict]:
         read = [as_read(candidate) for candidate in candidates]

@@ -19,9 +19,14 @@ from deliberate.verifiers.sandbox.sandbox import Sandbox
 
 
 async def by_agreement(
-    sandbox: Sandbox, written: Sequence[Written | None], inputs: Inputs | Guesses, limits: TestLimits
+    sandbox: Sandbox,
+    written: Sequence[Written | None],
+    copies: Sequence[int],
+    inputs: Inputs | Guesses,
+    limits: TestLimits,
 ) -> list[Verdict]:
-    """How many candidates behave like each; where nothing shows what to run them on, whether they are programs."""
+    """How many candidates behave like each, which counts as often as it has `copies`; where nothing shows what to run
+    them on, whether they are programs."""
     try:
         known = await _guess(sandbox, written, inputs) if isinstance(inputs, Guesses) else inputs
     except SandboxUnavailable as error:
@@ -32,7 +37,7 @@ async def by_agreement(
     async def behaviour(program: Written) -> Behaviour:
         return await known.behaviour(program.program(sandbox), limits)
 
-    return _compared(await each(written, behaviour), len(known.values))
+    return _compared(await each(written, behaviour), copies, len(known.values))
 
 
 async def _guess(sandbox: Sandbox, written: Sequence[Written | None], guesses: Guesses) -> Inputs | None:
@@ -48,9 +53,13 @@ async def _checked(sandbox: Sandbox, written: Sequence[Written | None]) -> list[
     return await each(written, check)
 
 
-def _compared(found: Sequence[Behaviour | Verdict], inputs: int) -> list[Verdict]:
-    counts = Counter(one.key for one in found if isinstance(one, Behaviour) and one.results)
-    judged = sum(isinstance(one, Behaviour) or one.status == "ok" for one in found)
+def _compared(found: Sequence[Behaviour | Verdict], copies: Sequence[int], inputs: int) -> list[Verdict]:
+    counts, judged = Counter[str](), 0
+    for one, count in zip(found, copies, strict=True):
+        if isinstance(one, Behaviour) and one.results:
+            counts[one.key] += count
+        if isinstance(one, Behaviour) or one.status == "ok":
+            judged += count
 
     def verdict(one: Behaviour | Verdict) -> Verdict:
         if isinstance(one, Verdict):
