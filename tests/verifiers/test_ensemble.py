@@ -108,6 +108,6 @@ def test_it_needs_a_member_and_known_ones() -> None:
 
 def test_it_compares_candidates_where_a_member_does() -> None:
     for comparing in ({"kind": "code"}, {"kind": "judge", "mode": "pairwise"}):
-        assert parse_verifier([comparing, "length"]).compares
+        assert parse_verifier([comparing, "calculator"]).compares
     tested = {"kind": "code", "test_source": "assert f() == 1"}
-    assert not parse_verifier([tested, "judge", "likelihood"]).compares
+    assert not parse_verifier([tested, "judge", "calculator"]).compares
