@@ -200,7 +200,7 @@ class LikelihoodVerifier:
             return logprobs[len(question.known) :] if len(logprobs) == len(chain.tokens) else None
         return chain.obstacle(engine.capabilities)
 
-    def _verdict(self, known: "_Known", said: Sequence[float], pieces: Pieces) -> Verdict:
+    def _verdict(self, known: _Known, said: Sequence[float], pieces: Pieces) -> Verdict:
         chain, values = known.chain, known.logprobs
         spelled = [pieces[token] for token in chain.tokens]
         steps = tokens_by_step(spelled, self.separator)

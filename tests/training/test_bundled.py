@@ -1,7 +1,9 @@
 import asyncio
+import random
 import re
 import shutil
 from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +15,19 @@ from deliberate.engines.protocol import Conversation, Prompt, Sampling
 from deliberate.engines.transformers import load
 from deliberate.engines.transformers.engine import TransformersEngine
 from deliberate.models import bundled, bundled_models
+from deliberate.server.loading import load_companion
+from deliberate.server.serving import Scorer
 from deliberate.training.artifact import Artifact, file_hash
 from deliberate.training.commands import app
+from deliberate.training.labelling.exact import step_checker
 from deliberate.training.policies.hub import ChatTokenizer
 from deliberate.training.rewards import VerifierReward
 from deliberate.training.sampling.groups import Group, Patience
 from deliberate.training.tasks import load_task
+from deliberate.verifiers.likelihood import Likelihood
+from deliberate.verifiers.protocol import Candidate, Resources
+from deliberate.verifiers.protocol import Problem as Asked
+from deliberate.verifiers.workers import WorkerPool
 
 
 def test_all_are_bundled_with_cards_and_records() -> None:
@@ -70,6 +79,30 @@ def test_the_agents_model_does_what_its_tasks_ask() -> None:
         rewards = reward(prompts=prompts, completions=completions, verifier=verifiers)
     assert None not in rewards
     assert sum(score or 0.0 for score in rewards) >= 15
+
+
+@pytest.mark.parametrize("name", ["tiny-prm", "tiny-orm"])
+async def test_the_reward_models_put_right_solutions_before_wrong_ones(name: str) -> None:
+    companion = load_companion(str(bundled(name)))
+    assert isinstance(companion, Scorer) and companion.reader is not None
+    workers = WorkerPool()
+    lent = Resources(workers, {name: companion.engine}, scorer=name, readers={name: companion.reader})
+    task = load_task("word_problems")
+    checker, leads = step_checker(task), list[bool]()
+    try:
+        verifier = Likelihood(step_separator="\n").build(lent)
+        for problem in task.problems("test", 9, 30):
+            drawn = (checker.corrupted(problem, random.Random(f"{problem.id}{place}")) for place in count())
+            wrong = next(one for one in drawn if not one.labels[-1])
+            texts = [str(problem.solution), "\n".join(wrong.steps)]
+            right, worse = await verifier.verify(Asked(problem.messages), list(map(Candidate, texts)))
+            assert right.score is not None and worse.score is not None
+            leads.append(right.score > 0.5 > worse.score)
+            assert len(worse.steps) == len(wrong.steps)
+    finally:
+        await companion.engine.close()
+        workers.close()
+    assert sum(leads) >= 24
 
 
 async def answers(engine: TransformersEngine, prompts: Sequence[Sequence[int]]) -> list[str]:
