@@ -7,36 +7,31 @@ put these above wrong ones.
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from deliberate.server.loading import load_companion
-from deliberate.server.serving import RewardModel
-from deliberate.server.sources import find_model
 from deliberate.training.datasets import DatasetConfig, read_dataset
 from deliberate.training.datasets.problems import TaskConfig
 from deliberate.training.datasets.rows import RolloutRow, StepwiseRow
 from deliberate.training.labelling.exact import step_checker
 from deliberate.training.reward_models.measures import JudgedAnswers, answer_figures
-from deliberate.training.reward_models.measuring import measure_verifier
+from deliberate.training.reward_models.measuring import judged_answers, measure_verifier
 from deliberate.training.sampling.engines import EngineConfig
+from deliberate.training.sampling.lending import lent_resources
 from deliberate.training.stages import rollouts
 from deliberate.training.stages.rollouts import RolloutsConfig
 from deliberate.training.tasks import Problem, load_task
-from deliberate.verifiers.answers import final_answer
-from deliberate.verifiers.protocol import Resources
+from deliberate.training.tasks._steps import StepChecker
 from deliberate.verifiers.registry import parse_verifier
 from deliberate.verifiers.steps import split_steps
-from deliberate.verifiers.workers import WorkerPool
 
 TASK = "word_problems"
 SEPARATOR = "\n"
@@ -60,8 +55,9 @@ def main(
     task = TaskConfig(name=TASK, count=problems, split="test", seed=seed)
     answered = _answers(policy, task, n, temperature)
     made = {problem.id: problem for problem in load_task(TASK).problems("test", seed, problems)}
-    first = [_labelled(row, made[row.id]) for row in answered]
-    rows: dict[str, Figures] = {EXACT: answer_figures([_by_steps(row, made[row.id]) for row in answered])}
+    checker = step_checker(load_task(TASK))
+    first = [_labelled(row, made[row.id], checker) for row in answered]
+    rows: dict[str, Figures] = {EXACT: answer_figures([_by_steps(row, made[row.id], checker) for row in answered])}
     for name in track(judges.split(","), "judging", console=Console(stderr=True)):
         rows[name] = asyncio.run(_measured(name, answered, first))
     title = f"{n} answers of {policy} to each of {problems} held-out problems, T = {temperature}"
@@ -87,53 +83,27 @@ def _answers(policy: str, task: TaskConfig, n: int, temperature: float) -> Seque
         return read_dataset(data).of(RolloutRow)
 
 
-def _labels(text: str, problem: Problem) -> tuple[Sequence[str], Sequence[bool]]:
-    steps = split_steps(text, SEPARATOR)
-    return steps, step_checker(load_task(TASK)).step_labels(problem, steps)
-
-
-def _labelled(row: RolloutRow, problem: Problem) -> StepwiseRow:
+def _labelled(row: RolloutRow, problem: Problem, checker: StepChecker) -> StepwiseRow:
     """The first answer, with the labels of its steps."""
-    steps, labels = _labels(row.samples[0].text, problem)
-    return StepwiseRow(
-        id=row.id, place=row.place, prompt=row.prompt, steps=tuple(steps), labels=tuple(map(float, labels))
-    )
+    steps = split_steps(row.samples[0].text, SEPARATOR)
+    labels = tuple(map(float, checker.step_labels(problem, steps)))
+    return StepwiseRow(id=row.id, place=row.place, prompt=row.prompt, steps=tuple(steps), labels=labels)
 
 
-def _by_steps(row: RolloutRow, problem: Problem) -> JudgedAnswers:
+def _by_steps(row: RolloutRow, problem: Problem, checker: StepChecker) -> JudgedAnswers:
     """1 where all steps are right, else 0."""
-    known = [sample for sample in row.samples if sample.score is not None]
-    return JudgedAnswers(
-        tuple(float(all(_labels(sample.text, problem)[1])) for sample in known),
-        tuple(sample.score == 1.0 for sample in known),
-        tuple(final_answer(sample.text) for sample in known),
-    )
+    known = row.scored
+    right = [all(checker.step_labels(problem, split_steps(sample.text, SEPARATOR))) for sample in known]
+    return judged_answers(known, list(map(float, right)))
 
 
 async def _measured(name: str, answered: Sequence[RolloutRow], labelled: Sequence[StepwiseRow]) -> Figures:
     model, _, rule = name.partition("@")
-    async with _lent(model) as (resources, config):
-        verifier = parse_verifier(config | ({"aggregate": rule} if rule else {})).build(resources)
-        return await measure_verifier(verifier, answered, labelled, step_separator=SEPARATOR)
-
-
-@asynccontextmanager
-async def _lent(model: str) -> AsyncGenerator[tuple[Resources, dict[str, Any]], None]:
-    """What a judge by that model needs, and which it is."""
-    judge = load_companion(find_model(model).path)
-    workers = WorkerPool()
-    lent = Resources(workers, {}, step_separator=SEPARATOR)
-    try:
-        if isinstance(judge, RewardModel):
-            formats = {} if judge.format is None else {model: judge.format}
-            config = {"kind": "reward_model", "model": model, "steps": True}
-            yield replace(lent, scorers={model: judge.scorer}, formats=formats), config
-        else:
-            readers = {} if judge.reader is None else {model: judge.reader}
-            yield replace(lent, engines={model: judge.engine}, scorer=model, readers=readers), {"kind": "likelihood"}
-    finally:
-        await (judge.scorer if isinstance(judge, RewardModel) else judge.engine).close()
-        workers.close()
+    async with lent_resources(judge=EngineConfig(model=model)) as lent:
+        config = {"kind": "likelihood"} if lent.reward_model is None else {"kind": "reward_model", "steps": True}
+        verifier = parse_verifier(config | ({"aggregate": rule} if rule else {}))
+        built = verifier.build(replace(lent, step_separator=SEPARATOR))
+        return await measure_verifier(built, answered, labelled, step_separator=SEPARATOR)
 
 
 def _table(title: str, rows: Mapping[str, Figures]) -> Table:

@@ -76,20 +76,19 @@ class Likelihood(VerifierConfig, frozen=True):
                 param="verifier.ratio",
             )
         separator = self.step_separator or resources.step_separator
-        return LikelihoodVerifier(self, scorer, policy, separator, *self._aggregation(resources, name))
+        return LikelihoodVerifier(self, scorer, policy, separator, self._reader(resources, name))
 
-    def _aggregation(self, resources: Resources, name: str | None) -> tuple[Rule, LogprobReader | None]:
-        """The rule, and what takes its place."""
-        reader = resources.readers.get(name or "")
-        match self.aggregate:
-            case None:
-                return "min", None if self.ratio else reader
-            case "learned":
-                if reader is None or self.ratio:
-                    raise InvalidRequest(self._nothing_learned(resources, name), param="verifier.aggregate")
-                return "min", reader
-            case rule:
-                return rule, None
+    @property
+    def rule(self) -> Rule:
+        """What makes one number of the tokens' where nothing was learned."""
+        return "min" if self.aggregate is None or self.aggregate == "learned" else self.aggregate
+
+    def _reader(self, resources: Resources, name: str | None) -> LogprobReader | None:
+        """What judges in place of the rule."""
+        reader = None if self.ratio else resources.readers.get(name or "")
+        if reader is None and self.aggregate == "learned":
+            raise InvalidRequest(self._nothing_learned(resources, name), param="verifier.aggregate")
+        return reader if self.aggregate in (None, "learned") else None
 
     def _nothing_learned(self, resources: Resources, name: str | None) -> str:
         if self.ratio:
@@ -152,8 +151,7 @@ class LikelihoodVerifier:
     scorer: Engine
     policy: Engine | None
     separator: str
-    rule: Rule
-    reader: LogprobReader | None = None
+    reader: LogprobReader | None
     """Judges in place of the rule."""
 
     judges = Judges.STEPS
@@ -209,11 +207,11 @@ class LikelihoodVerifier:
             reason = f"learned, log-odds {odds[-1]:.4g}"
             return Verdict(sigmoid(odds[-1]), None, tuple(map(sigmoid, odds)), reason, evidence=known.settled)
         of_steps = tuple(self._score([values[index] for index in step.tokens]) for step in steps)
-        reason = f"{self.rule} {_aggregated(self.rule, values):.4g} nats"
+        reason = f"{self.config.rule} {_aggregated(self.config.rule, values):.4g} nats"
         return Verdict(self._score(values), None, of_steps, reason, evidence=known.settled)
 
     def _score(self, values: Sequence[float]) -> float:
-        nats = _aggregated(self.rule, values)
+        nats = _aggregated(self.config.rule, values)
         if self.config.ratio:
             return sigmoid(nats)
         return math.exp(min(0.0, nats))

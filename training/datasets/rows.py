@@ -108,5 +108,10 @@ class RolloutRow(Row):
     samples: tuple[Sample, ...]
 
     @property
+    def scored(self) -> tuple[Sample, ...]:
+        """Those that somebody scored."""
+        return tuple(sample for sample in self.samples if sample.score is not None)
+
+    @property
     def completions(self) -> tuple[str, ...]:
         return tuple(sample.text for sample in self.samples)

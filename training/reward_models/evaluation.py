@@ -101,7 +101,7 @@ def examination(
 
 
 def _answered(row: RolloutRow, layouts: Layouts, steps: bool) -> list[Answered]:
-    laid = [(sample, layouts(row.prompt, sample.text)) for sample in row.samples if sample.score is not None]
+    laid = [(sample, layouts(row.prompt, sample.text)) for sample in row.scored]
     known = [(sample, layout) for sample, layout in laid if layout.ends]
     if not known:
         return []

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 
-from deliberate.training.datasets.rows import RolloutRow, Row, StepwiseRow
+from deliberate.training.datasets.rows import RolloutRow, Row, Sample, StepwiseRow
 from deliberate.training.reward_models.chains import RIGHT
 from deliberate.training.reward_models.measures import (
     JudgedAnswers,
@@ -35,18 +35,22 @@ async def measure_verifier(
         async with turnstile:
             return await verifier.verify(Problem(row.prompt), [Candidate(text) for text in texts])
 
-    known = [[sample for sample in row.samples if sample.score is not None] for row in answered]
-    pairs = [(row, samples) for row, samples in zip(answered, known, strict=True) if samples]
+    pairs = [(row, samples) for row in answered if (samples := row.scored)]
     groups = await asyncio.gather(*(judged(row, [s.text for s in samples]) for row, samples in pairs))
     chains = await asyncio.gather(*(judged(row, [step_separator.join(row.steps)]) for row in labelled))
     problems = [
-        JudgedAnswers(
-            tuple(verdict.score for verdict in verdicts),
-            tuple((sample.score or 0.0) >= RIGHT for sample in samples),
-            tuple(final_answer(sample.text) for sample in samples),
-        )
+        judged_answers(samples, [verdict.score for verdict in verdicts])
         for (_, samples), verdicts in zip(pairs, groups, strict=True)
     ]
     found = [first_error(verdict.steps, threshold) for (verdict,) in chains]
     wrong = [first_error([1.0 if label is None else label for label in row.labels]) for row in labelled]
     return answer_figures(problems) | first_error_figures(found, wrong)
+
+
+def judged_answers(samples: Sequence[Sample], scores: Sequence[float | None]) -> JudgedAnswers:
+    """Samples that have scores of what is right, with those that a judge gives them."""
+    return JudgedAnswers(
+        tuple(scores),
+        tuple((sample.score or 0.0) >= RIGHT for sample in samples),
+        tuple(final_answer(sample.text) for sample in samples),
+    )

@@ -17,9 +17,12 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_toy(tmp_path_factory.mktemp("toy"))
 
 
+def made_of(toy: Path) -> TaskChains:
+    return TaskChains.of("word_problems", Layouts("chat", str(toy), "\n"), as_steps, None, 3)
+
+
 def exam(toy: Path, *datasets: tuple[str, Path], rule: Aggregation | None = "min") -> Examination:
-    layouts = Layouts("chat", str(toy), "\n")
-    streamed = TaskChains.of("word_problems", layouts, as_steps, None, 3)
+    layouts, streamed = Layouts("chat", str(toy), "\n"), made_of(toy)
     configs = [DatasetConfig(format=format, source=str(source)) for format, source in datasets]
     return examination(configs, streamed, 5, layouts, seed=0, rule=rule)
 
@@ -33,7 +36,10 @@ def test_answers_are_the_policys_where_there_are_any(toy: Path, tmp_path: Path) 
 def test_else_they_are_the_tasks_own(toy: Path, tmp_path: Path) -> None:
     made = exam(toy, ("trl", stepwise(tmp_path / "stepwise.jsonl", 6)))
     assert [len(group.chains) for group in made.answered] == [4] * 5
-    assert all(group.right[0] for group in made.answered), "the solution"
-    assert not all(right for group in made.answered for right in group.right[1:])
+    answers = [(problem.answer, chains) for problem, chains in made_of(toy).held_out(0, 5)]
+    assert [group.right for group in made.answered] == [
+        tuple(chain.steps[-1] == f"<answer>{answer}</answer>" for chain in chains) for answer, chains in answers
+    ]
+    assert all(group.right[0] and False in group.right for group in made.answered)
     assert len(made.labelled) == 6 + 10
     assert exam(toy, rule=None).labelled == ()

@@ -27,7 +27,16 @@ from deliberate.verifiers.protocol import Candidate, Problem, Resources
 from deliberate.verifiers.reward_model import RewardModel
 from deliberate.verifiers.workers import WorkerPool
 
-from .toy_judges import QUICK, dataset, golden, kill_after_checkpoint, make_toy, rollouts, write_lines
+from .toy_judges import (
+    QUICK,
+    dataset,
+    golden,
+    kill_after_checkpoint,
+    make_toy,
+    rollouts,
+    share_that_ends_right,
+    write_lines,
+)
 
 
 @pytest.fixture(scope="module")
@@ -195,7 +204,7 @@ def test_preferences_and_single_answers_are_groups_too(configured: Callable[...,
 def test_exact_chains_are_streamed(configured: Callable[..., ORMConfig]) -> None:
     artifact, lines = reports(configured(datasets=[], task="word_problems", eval_problems=4))
     assert {"auc_within", "best_of_n", "pass@1"} <= set(artifact.metrics)
-    assert 0.25 <= artifact.metrics["pass@1"] < 0.5, "the solution, and what a slip that is made good leads to"
+    assert artifact.metrics["pass@1"] == share_that_ends_right(problems=4, corruptions=3)
     assert any("auc_within" in line.values for line in lines[:-1])
     assert "lm_loss" in lines[0].values
 

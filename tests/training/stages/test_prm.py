@@ -37,7 +37,17 @@ from deliberate.verifiers.reward_model import RewardModel
 from deliberate.verifiers.surprisal import FILE_NAME
 from deliberate.verifiers.workers import WorkerPool
 
-from .toy_judges import QUICK, dataset, golden, kill_after_checkpoint, make_toy, rollouts, stepwise, write_lines
+from .toy_judges import (
+    QUICK,
+    dataset,
+    golden,
+    kill_after_checkpoint,
+    make_toy,
+    rollouts,
+    share_that_ends_right,
+    stepwise,
+    write_lines,
+)
 
 FORMS = [("marks", "math_shepherd"), ("marks", "rlhflow"), ("head", "chat"), ("head", "trl")]
 TEXTS = ["<think>\n1 + 1 = 2\n2 + 2 = 5\n</think>\n<answer>5</answer>", "<think>\n1 + 1 = 3", "nothing"]
@@ -261,7 +271,7 @@ def test_one_step_by_hand(configured: Callable[..., PRMConfig], toy: Path, tmp_p
 def test_exact_chains_are_streamed_beside_rows(configured: Callable[..., PRMConfig]) -> None:
     artifact, lines = reports(configured(task="word_problems", eval_problems=4, corruptions=2))
     assert {"auc_within", "first_error_f1", "accuracy_on_wrong", "accuracy_on_right"} <= set(artifact.metrics)
-    assert 1 / 3 <= artifact.metrics["pass@1"] < 0.6
+    assert artifact.metrics["pass@1"] == pytest.approx(share_that_ends_right(problems=4, corruptions=2))
     assert any("first_error_f1" in line.values for line in lines[:-1])
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from deliberate.training.labelling.exact import step_checker
 from deliberate.training.policies.architecture import new_model
 from deliberate.training.policies.hub import ChatTokenizer
 from deliberate.training.policies.shape import ModelShape
@@ -71,6 +72,17 @@ def stepwise(file: Path, problems: int = 12) -> Path:
         steps[-1] = "so nobody knows" if wrong else steps[-1]
         lines.append({"prompt": problem.question, "completions": steps, "labels": labels})
     return write_lines(file, lines)
+
+
+def share_that_ends_right(*, problems: int, corruptions: int, seed: int = 0) -> float:
+    """Of the solutions to held-out word problems, and of as many corruptions of each: those with the right answer."""
+    ends = list[bool]()
+    for problem in load_task("word_problems").problems("test", seed, problems):
+        rng = random.Random(f"chains:{seed}:{problem.id}")
+        wrong = [step_checker(load_task("word_problems")).corrupted(problem, rng) for _ in range(corruptions)]
+        answers = [f"<answer>{problem.answer}</answer>" == chain.steps[-1] for chain in wrong]
+        ends += [True, *answers]
+    return sum(ends) / len(ends)
 
 
 def dataset(source: Path, format: str) -> dict[str, str]:
